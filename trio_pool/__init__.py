@@ -1,0 +1,92 @@
+"""The connection pool for trio: an HTTP/1.1 client whose pool is bounded, visible and proven.
+
+`open_client` for requests, `open_pool` for the pool itself; every error stands under `TrioPoolError`.
+"""
+
+from __future__ import annotations
+
+from ._core.figures import OriginStatistics, PoolStatistics
+from ._net.network import Network, SystemNetwork
+from ._net.streams import Stream
+from ._version import __version__
+from .client import Client, open_client
+from .config import PoolConfig, Timeouts
+from .errors import (
+    AddressRefused,
+    ConnectError,
+    ConnectTimeout,
+    DecodingError,
+    LimitExceeded,
+    LocalProtocolError,
+    PoolClosed,
+    PoolFull,
+    PoolTimeout,
+    ProxyError,
+    QuotaExceeded,
+    RateLimited,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    StatusError,
+    StreamFailed,
+    StreamIncomplete,
+    TLSError,
+    TooManyRedirects,
+    TotalTimeout,
+    TrioPoolError,
+    UnsupportedProtocol,
+    UsageError,
+    WriteError,
+    WriteTimeout,
+)
+from .messages import Headers, Origin, Request, Timings
+from .pool import Pool, open_pool
+from .response import Response
+from .sse import ServerSentEvent
+
+__all__ = [
+    "AddressRefused",
+    "Client",
+    "ConnectError",
+    "ConnectTimeout",
+    "DecodingError",
+    "Headers",
+    "LimitExceeded",
+    "LocalProtocolError",
+    "Network",
+    "Origin",
+    "OriginStatistics",
+    "Pool",
+    "PoolClosed",
+    "PoolConfig",
+    "PoolFull",
+    "PoolStatistics",
+    "PoolTimeout",
+    "ProxyError",
+    "QuotaExceeded",
+    "RateLimited",
+    "ReadError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "Request",
+    "Response",
+    "ServerSentEvent",
+    "StatusError",
+    "Stream",
+    "StreamFailed",
+    "StreamIncomplete",
+    "SystemNetwork",
+    "TLSError",
+    "Timeouts",
+    "Timings",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "TrioPoolError",
+    "UnsupportedProtocol",
+    "UsageError",
+    "WriteError",
+    "WriteTimeout",
+    "__version__",
+    "open_client",
+    "open_pool",
+]

@@ -1,0 +1,27 @@
+"""One connection: its stream, its codec, and what must be known of it between exchanges."""
+
+from __future__ import annotations
+
+from .._wire.h11_codec import H11Codec
+from .streams import Stream
+
+
+class Connection:
+    """A stream that speaks HTTP/1.1, one exchange at a time.
+
+    :ivar stream: carries the bytes.
+    :ivar is_dead: the freshness check: whatever can be received on an idle connection means that it is dead.
+    :ivar dial_seconds: how long it took to make.
+    :ivar yielded_at: by trio's clock, when a task last yielded on it; see `Exchange.pace`.
+    :ivar unyielded: the bytes that were received since then.
+    """
+
+    __slots__ = ("codec", "dial_seconds", "is_dead", "stream", "unyielded", "yielded_at")
+
+    def __init__(self, stream: Stream, dial_seconds: float, now: float) -> None:
+        self.stream = stream
+        self.codec = H11Codec()
+        self.is_dead = stream.readable
+        self.dial_seconds = dial_seconds
+        self.yielded_at = now
+        self.unyielded = 0

@@ -1,0 +1,144 @@
+"""Making one connection: resolve, connect by happy eyeballs (RFC 8305), and the TLS handshake."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+
+import trio
+
+from ..errors import ConnectError, TLSError
+from ..messages import Origin
+from .network import Address, Network
+from .streams import Stream
+from .tls import TLSStream
+
+ATTEMPT_DELAY = 0.25
+"""Seconds before the next address is tried beside the one that has not answered (RFC 8305 section 5)."""
+
+
+async def dial(network: Network, origin: Origin, context: ssl.SSLContext | None) -> Stream:
+    """A stream to the origin, over TLS if its scheme is https.
+
+    :raises ConnectError: the name does not resolve, or no address answers.
+    :raises TLSError: the handshake failed.
+    """
+    started = trio.current_time()
+    try:
+        stream = await _connect(network, origin)
+    except OSError as error:
+        raise _connect_error(origin, error, trio.current_time() - started) from error
+    if context is None:
+        return stream
+    return await _secure(stream, origin, context, started)
+
+
+async def _connect(network: Network, origin: Origin) -> Stream:
+    if origin.uds is not None:
+        return await network.connect_unix(origin.uds)
+    addresses = await network.resolve(origin.host, origin.port)
+    if not addresses:
+        raise OSError("the name has no address")
+    return await _first_to_answer(network, interleave(addresses))
+
+
+def interleave(addresses: Sequence[Address]) -> list[Address]:
+    """Addresses with their families taking turns, the first one's first, otherwise in order (section 4)."""
+    is_first_family = [(":" in host) == (":" in addresses[0][0]) for host, _ in addresses]
+    first = [address for address, is_first in zip(addresses, is_first_family, strict=True) if is_first]
+    second = [address for address, is_first in zip(addresses, is_first_family, strict=True) if not is_first]
+    turns = [pair for turn in zip(first, second, strict=False) for pair in turn]
+    return turns + first[len(second) :] + second[len(first) :]
+
+
+async def _first_to_answer(network: Network, addresses: Sequence[Address]) -> Stream:
+    """Try the addresses in turn, the next one when the one before has failed or is slow; the first wins."""
+    if len(addresses) == 1:
+        return await network.connect(addresses[0])
+    race = _Race(network)
+    try:
+        async with trio.open_nursery() as nursery:
+            for address in addresses:
+                failed = trio.Event()
+                nursery.start_soon(race.run, address, failed, nursery.cancel_scope)
+                with trio.move_on_after(ATTEMPT_DELAY):
+                    await failed.wait()
+    except BaseException:
+        race.abandon()
+        raise
+    return race.result()
+
+
+class _Race:
+    """Attempts side by side, of which one wins."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._winner: Stream | None = None
+        self._errors: list[OSError] = []
+
+    async def run(self, address: Address, failed: trio.Event, others: trio.CancelScope) -> None:
+        """One attempt: on success everything else is cancelled."""
+        try:
+            stream = await self._network.connect(address)
+        except OSError as error:
+            self._errors.append(error)
+            failed.set()
+            return
+        if self._winner is not None:
+            stream.close()
+            return
+        self._winner = stream
+        others.cancel()
+
+    def abandon(self) -> None:
+        """The race was cut: nobody takes the prize."""
+        if self._winner is not None:
+            self._winner.close()
+
+    def result(self) -> Stream:
+        """The winner's stream, or the first attempt's error, which speaks for the preferred address."""
+        if self._winner is None:
+            raise self._errors[0]
+        return self._winner
+
+
+async def _secure(stream: Stream, origin: Origin, context: ssl.SSLContext, started: float) -> Stream:
+    secure = None
+    try:
+        secure = TLSStream(stream, context, origin.host)
+        await secure.handshake()
+    except (OSError, ValueError) as error:
+        stream.close()
+        raise _tls_error(origin, error, trio.current_time() - started) from error
+    except BaseException:
+        stream.close()
+        raise
+    return secure
+
+
+def _connect_error(origin: Origin, error: OSError, elapsed: float) -> ConnectError:
+    where = f"the Unix socket {origin.uds}" if origin.uds is not None else origin.host
+    return ConnectError(
+        f"no connection to {where} could be made: {error.strerror or error}",
+        origin=origin,
+        phase="connecting",
+        elapsed=elapsed,
+        advice="Check the address, and that the server is up.",
+    )
+
+
+def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float) -> TLSError:
+    advice = ""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message
+        advice = "Check the server's certificate and the clock, or give the pool a tls= context that trusts it."
+    elif isinstance(error, ssl.SSLEOFError):
+        reason = "the server ended the connection during the handshake"
+    elif isinstance(error, ssl.SSLError):
+        reason = error.reason or str(error)
+    else:
+        reason = str(error)
+    return TLSError(
+        f"the TLS handshake failed: {reason}", origin=origin, phase="connecting", elapsed=elapsed, advice=advice
+    )

@@ -1,0 +1,379 @@
+"""One exchange on one connection: the request goes out, the response comes in, each within its time.
+
+Strategy. Bytes are sent and received at once where the stream takes and has them; one cancel scope is opened
+around a wait where it would block, and nothing else ever waits. What could not be sent at once, and a body that
+the caller makes piece by piece, is an *upload* (`upload.py`): only then does anything run side by side, inside
+that one await.
+
+An exchange never gives its connection back; it says, by `is_reusable`, whether that may be used again. Once any
+of its methods has raised, or a task in it was cancelled, it is not.
+
+Every public await is fair: it looks for a cancellation and at the total deadline even if nothing blocks, and
+yields where it has not for a millisecond or 256 KiB.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from .._wire.events import End, Event, Head, Interim
+from ..config import Limits
+from ..errors import (
+    LocalProtocolError,
+    Phase,
+    ReadError,
+    ReadTimeout,
+    RemoteProtocolError,
+    TotalTimeout,
+    TrioPoolError,
+    UsageError,
+    WriteError,
+    WriteTimeout,
+)
+from ..messages import IDEMPOTENT_METHODS, RawHeaders, Request
+from .connection import Connection
+from .upload import upload
+
+READ_SIZE = 65536
+"""Bytes asked of the stream at a time."""
+
+SMALL_BODY = 65536
+"""Bytes: a body up to this size goes out in one piece with the head."""
+
+DRAIN_LIMIT = 65536
+"""Bytes that are read, without waiting, of a response that was left before its end."""
+
+MAX_INTERIM = 100
+"""Interim responses before the final one."""
+
+YIELD_SECONDS = 0.001
+YIELD_BYTES = 262144
+
+
+class Stale(Exception):
+    """The connection died before the first byte of the response, and the request may be sent again.
+
+    :ivar error: what to raise if it is not.
+    """
+
+    def __init__(self, error: TrioPoolError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+async def begin(connection: Connection, request: Request, limits: Limits, deadline: float) -> Exchange:
+    """Send the request and wait for the response's head.
+
+    :param deadline: of the whole request, by trio's clock.
+    :raises Stale: nothing came back, and the request may be sent again, as far as can be seen from here.
+    :raises WriteTimeout, ReadTimeout, TotalTimeout: the server did nothing for too long.
+    :raises WriteError, ReadError, RemoteProtocolError: the connection or the server failed.
+    :raises LocalProtocolError: the request would break HTTP/1.1, or its body is not what it says.
+    """
+    exchange = Exchange(connection, request, limits, deadline)
+    try:
+        await exchange.run_to_head()
+    except TrioPoolError as error:
+        if exchange.may_be_sent_again:
+            raise Stale(error) from error
+        raise
+    return exchange
+
+
+class Exchange:
+    """One request and its response on one connection. Made by `begin`.
+
+    :ivar head: the response's head.
+    :ivar trailers: the fields after the body, once it has ended.
+    :ivar complete: whether the response has been taken to its end.
+    :ivar is_reusable: whether the connection may be used again.
+    :ivar sent: bytes of the request that the network took.
+    :ivar received: bytes of the response.
+    :ivar events: what the bytes said and nobody has taken yet.
+    """
+
+    __slots__ = (
+        "_died",
+        "_interims",
+        "_sent_all",
+        "_stream",
+        "complete",
+        "connection",
+        "deadline",
+        "ended_at",
+        "events",
+        "head",
+        "head_at",
+        "is_reusable",
+        "limits",
+        "received",
+        "request",
+        "send_error",
+        "sent",
+        "sent_at",
+        "started_at",
+        "trailers",
+        "used_body",
+    )
+
+    def __init__(self, connection: Connection, request: Request, limits: Limits, deadline: float) -> None:
+        self.connection = connection
+        self.request = request
+        self.limits = limits
+        self.deadline = deadline
+        self.head: Head | None = None
+        self.trailers: RawHeaders = []
+        self.complete = False
+        self.is_reusable = False
+        self.sent = 0
+        self.received = 0
+        self.events: deque[Event] = deque()
+        self.send_error: OSError | None = None
+        self.used_body = False  # whether a piece was taken of a body that cannot be replayed
+        self.started_at = trio.current_time()
+        self.sent_at: float | None = None
+        self.head_at: float | None = None
+        self.ended_at: float | None = None
+        self._stream = connection.stream
+        self._sent_all = False
+        self._died = False
+        self._interims = 0
+
+    # ---- the awaits ----
+
+    async def run_to_head(self) -> None:
+        """See `begin`."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        rest = self._send_request()
+        self._sent_all = True if not rest and not self.request.is_streamed else await upload(self, rest)
+        self.sent_at = trio.current_time()
+        deadline = self.sent_at + self.limits.first_byte
+        while self.head is None:
+            if self.events:
+                self.note(self.events.popleft())
+            else:
+                await self._fill(deadline)
+        await self.pace(0)
+
+    async def receive(self) -> bytes:
+        """The next piece of the body, as it came; b"" at its end.
+
+        :raises ReadTimeout, TotalTimeout: the server was silent for too long.
+        :raises ReadError, RemoteProtocolError: the connection or the server failed.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while (piece := self._take()) is None:
+            if self.complete:
+                return b""
+            await self._fill(trio.current_time() + self.limits.read)
+        await self.pace(len(piece))
+        return piece
+
+    async def receive_all(self) -> list[bytes]:
+        """The rest of the body. Raises as `receive`."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        pieces: list[bytes] = []
+        while True:
+            while (piece := self._take()) is not None:
+                pieces.append(piece)
+            if self.complete:
+                return pieces
+            before = self.received
+            await self._fill(trio.current_time() + self.limits.read)
+            await self.pace(self.received - before)
+
+    def drain_nowait(self) -> None:
+        """Take what is there of the response, up to a bound, without waiting or raising."""
+        bound = self.received + DRAIN_LIMIT
+        try:
+            while True:
+                while self._take() is not None:
+                    pass
+                if self.complete or self.received >= bound:
+                    return
+                self.feed(self._stream.recv_nowait(READ_SIZE))
+        except (OSError, TrioPoolError):
+            return
+
+    # ---- sending ----
+
+    def _send_request(self) -> list[bytes | memoryview]:
+        """Send what goes at once. What of the request is at hand and did not go."""
+        try:
+            wire = self.connection.codec.encode(self.request)
+        except LocalProtocolError as error:
+            raise self.error(LocalProtocolError, error.what) from None
+        if len(wire) > 1 and len(wire[1]) <= SMALL_BODY:
+            wire = [b"".join(wire)]
+        for position, data in enumerate(wire):
+            rest = self.offer(data)
+            if rest is not None:
+                return [rest, *wire[position + 1 :]]
+        return []
+
+    def offer(self, data: bytes | memoryview) -> memoryview | None:
+        """Send what the network takes now. What it does not take, or None if that was all.
+
+        A broken connection is remembered as `send_error`: there may be a response to read all the same.
+        """
+        try:
+            while data:
+                taken = self._stream.send_nowait(data)
+                self.sent += taken
+                if taken == len(data):
+                    return None
+                data = memoryview(data)[taken:]
+        except BlockingIOError:
+            return memoryview(data)
+        except OSError as error:
+            self.send_error = error
+        return None
+
+    # ---- receiving ----
+
+    def _take(self) -> bytes | None:
+        """The next piece of the body that is at hand; notes what stands before it."""
+        events = self.events
+        while events:
+            event = events.popleft()
+            if type(event) is bytes:
+                return event
+            self.note(event)
+        return None
+
+    def note(self, event: Event) -> None:
+        """Learn from an event that is no piece of the body.
+
+        :raises RemoteProtocolError: it is a violation.
+        """
+        if isinstance(event, Head):
+            self.head = event
+            self.head_at = trio.current_time()
+        elif isinstance(event, End):
+            self.trailers = event.trailers
+            self.complete = True
+            self.is_reusable = event.keeps and self._sent_all and self.send_error is None
+            self.ended_at = trio.current_time()
+        elif isinstance(event, Interim):
+            self._interims += 1
+            if self._interims > MAX_INTERIM:
+                raise self.error(RemoteProtocolError, f"the server sent more than {MAX_INTERIM} interim responses")
+        elif not isinstance(event, bytes):
+            raise self.error(RemoteProtocolError, event.what)
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that arrived; b"" for the end of the connection.
+
+        :raises WriteError, RemoteProtocolError: the connection ended before the response's head.
+        """
+        if not data and self.head is None:
+            raise self._ended()
+        self.received += len(data)
+        self.events += self.connection.codec.feed(data)
+
+    async def _fill(self, deadline: float) -> None:
+        """Receive once, before the deadline."""
+        while True:
+            try:
+                data = self._stream.recv_nowait(READ_SIZE)
+            except BlockingIOError:
+                await self.wait(self._stream.wait_readable, deadline, ReadTimeout)
+            except OSError as error:
+                raise self.broken(error) from error
+            else:
+                return self.feed(data)
+
+    # ---- waiting, and being fair ----
+
+    async def wait(
+        self, until: Callable[[], Awaitable[None]], deadline: float, timeout: type[ReadTimeout | WriteTimeout]
+    ) -> None:
+        """Wait for the stream, until the deadline or the total one."""
+        connection = self.connection
+        try:
+            with trio.CancelScope(deadline=min(deadline, self.deadline)) as scope:
+                await until()
+        except trio.ClosedResourceError:
+            raise self.error(ReadError, "the connection was closed from elsewhere") from None
+        except trio.BusyResourceError:
+            raise UsageError("two tasks read one response at once", origin=self.request.origin) from None
+        connection.yielded_at = trio.current_time()
+        connection.unyielded = 0
+        if scope.cancelled_caught:
+            raise self.timed_out(None if connection.yielded_at >= self.deadline else timeout)
+
+    async def be_fair(self, size: int) -> None:
+        """What every public await owes the other tasks: see the module's docstring."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        await self.pace(size)
+
+    async def pace(self, size: int) -> None:
+        """Yield, and look at the deadline, if this task has been served without a wait for too long."""
+        connection, now = self.connection, trio.current_time()
+        connection.unyielded += size
+        if now >= self.deadline:
+            raise self.timed_out(None)
+        if connection.unyielded >= YIELD_BYTES or now - connection.yielded_at >= YIELD_SECONDS:
+            await trio.lowlevel.checkpoint()
+            connection.yielded_at = trio.current_time()
+            connection.unyielded = 0
+
+    # ---- errors ----
+
+    @property
+    def may_be_sent_again(self) -> bool:
+        """Whether the connection died unanswered, and sending the request again cannot do it twice."""
+        harmless = self.sent == 0 or self.request.method in IDEMPOTENT_METHODS
+        return self._died and self.received == 0 and harmless and not self.used_body
+
+    def error(self, kind: type[TrioPoolError], what: str, advice: str = "") -> TrioPoolError:
+        """An error of this exchange, in its present phase."""
+        phase, since = self._phase()
+        return kind(
+            what,
+            origin=self.request.origin,
+            phase=phase,
+            elapsed=trio.current_time() - since,
+            advice=advice,
+            may_have_been_processed=self.sent > 0,
+        )
+
+    def _phase(self) -> tuple[Phase, float]:
+        if self.sent_at is None:
+            return "sending the request", self.started_at
+        if self.head_at is None:
+            return "waiting for the response", self.sent_at
+        return "reading the response", self.head_at
+
+    def timed_out(self, kind: type[ReadTimeout | WriteTimeout] | None) -> TrioPoolError:
+        """The error for a deadline that has passed; None stands for the total one."""
+        if kind is None:
+            advice = "Raise total_timeout if the request may take longer."
+            return self.error(TotalTimeout, "the request's total timeout ran out", advice)
+        if kind is WriteTimeout:
+            return self.error(kind, f"the server took nothing for {self.limits.write:g} s")
+        if self.head is None:
+            what = f"the server did not begin to answer within {self.limits.first_byte:g} s"
+            return self.error(kind, what, "Raise first_byte_timeout if it may think that long.")
+        return self.error(kind, f"the server was silent for {self.limits.read:g} s")
+
+    def broken(self, error: OSError) -> TrioPoolError:
+        """The connection broke while something was awaited from it."""
+        self._died = True
+        if self.send_error is not None and self.head is None:
+            return self.error(WriteError, f"the connection broke: {_reason(self.send_error)}")
+        return self.error(ReadError, f"the connection broke: {_reason(error)}")
+
+    def _ended(self) -> TrioPoolError:
+        self._died = True
+        if self.send_error is not None:
+            return self.broken(self.send_error)
+        what = "in the middle of the response's head" if self.received else "without a response"
+        return self.error(RemoteProtocolError, f"the server ended the connection {what}")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,139 @@
+"""Bytes over a non-blocking socket.
+
+A `Stream` is tried at once and waited for only where it would block, so that the common case costs one system
+call and no yield. TLS (`tls.py`) is the same kind of thing on top of any stream.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from functools import partial
+from typing import Any, Protocol
+
+import trio
+
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 60, "TCP_KEEPCNT": 5}
+"""Seconds, seconds, probes: a peer that vanished behind a NAT is noticed. macOS says KEEPALIVE for KEEPIDLE."""
+
+
+class Stream(Protocol):
+    """What carries bytes. Every method but the two waits returns at once."""
+
+    def recv_nowait(self, max_bytes: int, /) -> bytes:
+        """Up to `max_bytes` bytes, or b"" once the peer has ended its side.
+
+        :raises BlockingIOError: nothing is there yet: `wait_readable`, then try again.
+        :raises OSError: the connection is broken.
+        """
+        ...
+
+    def send_nowait(self, data: bytes | memoryview, /) -> int:
+        """How many bytes the network took, at least one. What it did not take must be offered again.
+
+        :raises BlockingIOError: it takes nothing now: `wait_writable`, then try again.
+        :raises OSError: the connection is broken.
+        """
+        ...
+
+    def readable(self) -> bool:
+        """Whether bytes, the end, or an error are there to be received."""
+        ...
+
+    async def wait_readable(self) -> None:
+        """Wait until `recv_nowait` may succeed.
+
+        :raises trio.ClosedResourceError: the stream was closed meanwhile.
+        :raises trio.BusyResourceError: another task waits already.
+        """
+        ...
+
+    async def wait_writable(self) -> None:
+        """Wait until `send_nowait` may succeed. Raises as `wait_readable`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection, at once. Closing twice does nothing."""
+        ...
+
+
+class SocketStream:
+    """A connected non-blocking socket as a `Stream`. The hot methods are the socket's own."""
+
+    __slots__ = ("_socket", "recv_nowait", "send_nowait", "wait_readable", "wait_writable")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self.recv_nowait = connected.recv
+        self.send_nowait = connected.send
+        self.wait_readable = partial(trio.lowlevel.wait_readable, connected)
+        self.wait_writable = partial(trio.lowlevel.wait_writable, connected)
+
+    def readable(self) -> bool:
+        """Whether bytes, the end, or an error are there to be received."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def close(self) -> None:
+        """Close the socket, and wake whoever waits for it with `trio.ClosedResourceError`."""
+        if self._socket.fileno() != -1:
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+
+async def connect_tcp(host: str, port: int) -> SocketStream:
+    """Connect to an IP address.
+
+    :raises OSError: it cannot be reached, or refuses.
+    """
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
+    )[0]
+    stream = await _connect(socket.socket(family, kind, protocol), address)
+    return stream
+
+
+async def connect_unix(path: str) -> SocketStream:
+    """Connect to a Unix socket.
+
+    :raises OSError: nobody listens there, or this system has no Unix sockets.
+    """
+    family = getattr(socket, "AF_UNIX", None)
+    if family is None:
+        raise OSError(errno.EAFNOSUPPORT, "this system has no Unix sockets")
+    return await _connect(socket.socket(family, socket.SOCK_STREAM), path)
+
+
+async def _connect(sock: socket.socket, address: Any) -> SocketStream:
+    """Connect without blocking; the socket is closed unless it is handed over connected."""
+    try:
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            _set_tcp_options(sock)
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            await trio.lowlevel.wait_writable(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+        return SocketStream(sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _set_tcp_options(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

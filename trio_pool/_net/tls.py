@@ -1,0 +1,140 @@
+"""TLS over any `Stream`, as a `Stream`: an `ssl.SSLObject` between two memory buffers.
+
+Strategy. Plaintext goes through the TLS object at once; only its ciphertext can block. A send is *owed* while
+some of its ciphertext has not been taken by the network: nothing more is encrypted until it has, and the
+caller, who was told to wait, offers the same bytes again and then learns how many were sent. So what
+`send_nowait` has counted has left, and memory stays bounded.
+
+Receiving feeds the TLS object until it gives plaintext, says that the peer has ended its side properly (b""),
+or an end without close_notify shows a cut (`ssl.SSLEOFError`). Session tickets and key updates are neither.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from .streams import Stream
+
+_RECORDS = 65536
+"""Bytes of ciphertext taken from the network at a time: four records."""
+
+_ENCRYPT_AT_ONCE = 262144
+"""Bytes of plaintext that may be owed."""
+
+
+class TLSStream:
+    """The client's end of a TLS connection. `handshake` comes first."""
+
+    __slots__ = ("_decrypted", "_incoming", "_outgoing", "_owed", "_stream", "_unsent", "ssl_object", "wait_writable")
+
+    def __init__(self, stream: Stream, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._stream = stream
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._unsent = memoryview(b"")  # ciphertext that the network did not take yet
+        self._owed = 0  # plaintext bytes in it, which the caller offers again
+        self._decrypted = b""  # plaintext that a look at the stream has turned up
+        self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self.wait_writable = stream.wait_writable
+
+    async def handshake(self) -> None:
+        """Agree with the server on everything.
+
+        :raises ssl.SSLError: it or we refused; the alert that says so has been offered to the network.
+        :raises OSError: the connection broke.
+        """
+        while True:
+            try:
+                self.ssl_object.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            except ssl.SSLError:
+                self._flush_nowait()
+                raise
+            else:
+                await self._flush()
+                return
+
+    def recv_nowait(self, max_bytes: int) -> bytes:
+        """Up to `max_bytes` bytes of plaintext, or b"" after the peer's close_notify."""
+        if self._decrypted:
+            data, self._decrypted = self._decrypted[:max_bytes], self._decrypted[max_bytes:]
+            return data
+        while True:
+            try:
+                return self.ssl_object.read(max_bytes)
+            except ssl.SSLWantReadError:
+                self._fill_nowait()
+            except ssl.SSLZeroReturnError:
+                return b""
+
+    def send_nowait(self, data: bytes | memoryview) -> int:
+        """How many bytes of plaintext have left, encrypted."""
+        if not self._owed:
+            self._owed = self.ssl_object.write(data[:_ENCRYPT_AT_ONCE])
+        if not self._flush_nowait():
+            raise BlockingIOError
+        sent, self._owed = self._owed, 0
+        return sent
+
+    def readable(self) -> bool:
+        """Whether plaintext, the end, or an error is there. Feeds on session tickets without minding them."""
+        if self._decrypted:
+            return True
+        try:
+            self._decrypted = self.recv_nowait(_RECORDS)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    async def wait_readable(self) -> None:
+        """Wait until more ciphertext is there, unless plaintext is."""
+        if not self._decrypted and not self.ssl_object.pending():
+            await self._stream.wait_readable()
+
+    def close(self) -> None:
+        """Say close_notify if the network takes it, and close without waiting for the peer's."""
+        try:
+            self.ssl_object.unwrap()
+        except (OSError, ValueError):  # the peer's close_notify is not here, or ours makes no sense any more
+            pass
+        try:
+            self._flush_nowait()
+        except OSError:
+            pass
+        self._stream.close()
+
+    def _fill_nowait(self) -> None:
+        """Take ciphertext from the network, or raise BlockingIOError."""
+        self._flush_nowait()  # a key update may want an answer
+        ciphertext = self._stream.recv_nowait(_RECORDS)
+        if ciphertext:
+            self._incoming.write(ciphertext)
+        else:
+            self._incoming.write_eof()
+
+    async def _fill(self) -> None:
+        while True:
+            try:
+                return self._fill_nowait()
+            except BlockingIOError:
+                await self._stream.wait_readable()
+
+    def _flush_nowait(self) -> bool:
+        """Offer ciphertext to the network. Whether it took all there was."""
+        while self._unsent or self._outgoing.pending:
+            if not self._unsent:
+                self._unsent = memoryview(self._outgoing.read())
+            try:
+                taken = self._stream.send_nowait(self._unsent)
+            except BlockingIOError:
+                return False
+            self._unsent = self._unsent[taken:]
+        return True
+
+    async def _flush(self) -> None:
+        while not self._flush_nowait():
+            await self._stream.wait_writable()

@@ -1,0 +1,54 @@
+"""What a codec says about a response: its head, pieces of its body as `bytes`, and its end."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..messages import RawHeaders
+
+
+@attrs.frozen
+class Head:
+    """A final response's status line and header fields.
+
+    :ivar closes: whether the server ends the connection with this response.
+    :ivar keepalive: the seconds for which it says that it keeps the connection, or None.
+    :ivar codings: the values of its Content-Encoding fields.
+    """
+
+    status_code: int
+    reason: str
+    http_version: str
+    headers: RawHeaders
+    closes: bool
+    keepalive: float | None
+    codings: list[str]
+
+
+@attrs.frozen
+class Interim:
+    """An interim (1xx) response."""
+
+    status_code: int
+    headers: RawHeaders
+
+
+@attrs.frozen
+class End:
+    """The response is complete.
+
+    :ivar keeps: whether the connection may go on: nobody said close, and no byte is left over.
+    """
+
+    trailers: RawHeaders
+    keeps: bool
+
+
+@attrs.frozen
+class Violation:
+    """What follows is not HTTP/1.1, and the connection is lost."""
+
+    what: str
+
+
+Event = Head | Interim | bytes | End | Violation

@@ -1,0 +1,189 @@
+"""The client: a pool, and what makes requests pleasant to send."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache, partial
+from typing import Unpack
+
+import trio
+
+from ._net.network import Network
+from ._version import __version__
+from ._wire.decoding import ACCEPT_ENCODING
+from .config import PoolConfig
+from .errors import TooManyRedirects, UsageError
+from .messages import (
+    Headers,
+    HeaderTypes,
+    RawHeaders,
+    Request,
+    RequestOptions,
+    encode_headers,
+    parse_reference,
+    parse_url,
+    redact,
+    target_of,
+)
+from .pool import Pool, open_pool
+from .response import Response, Streaming
+
+MAX_REDIRECTS = 20
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+_OF_A_BODY = frozenset({b"content-length", b"content-type", b"transfer-encoding", b"content-encoding"})
+
+
+@asynccontextmanager
+async def open_client(
+    config: PoolConfig = PoolConfig(),  # noqa: B008  # frozen
+    *,
+    base_url: str | None = None,
+    headers: HeaderTypes = None,
+    tls: ssl.SSLContext | None = None,
+    uds: str | None = None,
+    network: Network | None = None,
+    follow_redirects: bool = False,
+) -> AsyncIterator[Client]:
+    """A client on a pool of its own, open for the time of the `async with`.
+
+    :param config: limits and timeouts.
+    :param base_url: what a relative URL is appended to; its path counts as a folder.
+    :param headers: sent with every request, unless the request has its own of the same name.
+    :param tls: what https connections are checked by and shown; by default the system's trusted certificates.
+    :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
+    :param network: what resolves, connects and supplies chance; by default the machine's.
+    :param follow_redirects: whether to follow up to 20 of them (False). Credentials never cross origins.
+    :raises UnsupportedProtocol: `base_url` is not http or https, or has no host.
+    """
+    if base_url is not None:
+        parse_url(base_url)
+    async with open_pool(config, tls=tls, uds=uds, network=network) as pool:
+        yield Client(pool, base_url=base_url, headers=headers, follow_redirects=follow_redirects)
+
+
+class Client:
+    """Sends requests over a pool. Made by `open_client`, or around a pool that is open already.
+
+    :ivar pool: the pool.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        base_url: str | None = None,
+        headers: HeaderTypes = None,
+        follow_redirects: bool = False,
+    ) -> None:
+        self.pool = pool
+        self._base_url = None if base_url is None else base_url.rstrip("/") + "/"
+        self._headers = Headers.of(_merge(_defaults(), encode_headers(headers)))
+        self._follows = follow_redirects
+
+    def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Streaming:
+        """`async with` this to send a request and read the response as it comes.
+
+        :param method: such as "GET".
+        :param url: absolute, or relative to the client's `base_url`.
+        :param options: see `RequestOptions`.
+        :raises TrioPoolError: on entering; see `trio_pool.errors`.
+        """
+        return Streaming(partial(self._send, method, url, options))
+
+    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Send a request and read the whole response. Parameters and errors are those of `stream`."""
+        response = await self._send(method, url, options)
+        await response.read()
+        return response
+
+    async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request` with GET."""
+        return await self.request("GET", url, **options)
+
+    async def head(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request` with HEAD."""
+        return await self.request("HEAD", url, **options)
+
+    async def options(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request` with OPTIONS."""
+        return await self.request("OPTIONS", url, **options)
+
+    async def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request` with POST."""
+        return await self.request("POST", url, **options)
+
+    async def put(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request` with PUT."""
+        return await self.request("PUT", url, **options)
+
+    async def patch(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request` with PATCH."""
+        return await self.request("PATCH", url, **options)
+
+    async def delete(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """`request` with DELETE."""
+        return await self.request("DELETE", url, **options)
+
+    # ---- building and sending ----
+
+    async def _send(self, method: str, url: str, options: RequestOptions) -> Response:
+        """Send a request, follow where it leads; the response is open."""
+        if self._base_url is not None and not _ABSOLUTE.match(url):
+            url = self._base_url + url.lstrip("/")
+        own = options.get("headers")
+        headers = self._headers if own is None else Headers.of(_merge(self._headers.raw, encode_headers(own)))
+        complete: RequestOptions = {**options, "headers": headers}
+        request = Request(method, url, **complete)
+        if not self._follows:
+            return await self.pool.send(request)
+        return await self._follow(request)
+
+    async def _follow(self, request: Request) -> Response:
+        deadline = trio.current_time() + self.pool.config.limits_for(request.timeouts).total
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self.pool.send(request, deadline=deadline)
+            location = response.headers.get("location")
+            if response.status_code not in _REDIRECTS or location is None:
+                return response
+            response.close()
+            request = redirected(request, response.status_code, location)
+        raise TooManyRedirects(
+            f"the server redirected more than {MAX_REDIRECTS} times", origin=request.origin, may_have_been_processed=True
+        )
+
+
+def redirected(request: Request, status_code: int, location: str) -> Request:
+    """The request that a redirect asks for (RFC 9110 section 15.4).
+
+    :raises UnsupportedProtocol: it leads to something that is neither http nor https.
+    :raises UsageError: the body, which was streamed, would have to be sent again.
+    """
+    url = str(parse_url(request.url).join(parse_reference(location)))
+    method, content, dropped = request.method, request.content, {b"host"}
+    if status_code == 303 or (status_code in (301, 302) and method == "POST"):
+        method, content = ("HEAD" if method == "HEAD" else "GET"), None
+        dropped |= _OF_A_BODY
+    if request.is_streamed and content is not None:
+        raise UsageError(f"the redirect to {redact(url)} needs the streamed body again", origin=request.origin)
+    if target_of(url).origin != request.origin:
+        dropped |= _CREDENTIALS
+    kept = [(name, value) for name, value in request.raw_headers if name.lower() not in dropped]
+    return Request(method, url, headers=kept, content=content, timeouts=request.timeouts)
+
+
+@lru_cache(maxsize=1)
+def _defaults() -> RawHeaders:
+    agent = f"trio_pool/{__version__}".encode()
+    return [(b"User-Agent", agent), (b"Accept", b"*/*"), (b"Accept-Encoding", ACCEPT_ENCODING.encode())]
+
+
+def _merge(base: RawHeaders, own: RawHeaders) -> RawHeaders:
+    """The fields of both; the own ones replace those of the same name."""
+    replaced = {name.lower() for name, _ in own}
+    return [field for field in base if field[0].lower() not in replaced] + own

@@ -1,0 +1,133 @@
+"""What a pool may do, and how long a request may take: values, checked when they are built."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+
+from .errors import UsageError
+
+
+def _refuse(owner: str, field: str, value: object, needed: str) -> UsageError:
+    return UsageError(f"{owner}.{field} must be {needed}, not {value!r}", phase="preparing the request")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _seconds(instance: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Positive seconds, None, or math.inf."""
+    if value is not None and not (_is_number(value) and value > 0):  # type: ignore[operator]  # _is_number told
+        owner = type(instance).__name__
+        raise _refuse(owner, attribute.name, value, "a positive number of seconds, math.inf or None")
+
+
+def _count(minimum: int) -> Any:
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not (whole or value == math.inf) or value < minimum:  # type: ignore[operator]  # a number by now
+            owner = type(instance).__name__
+            raise _refuse(owner, attribute.name, value, f"a whole number of at least {minimum}, or math.inf")
+
+    return check
+
+
+def _unbounded(value: Any) -> Any:
+    return math.inf if value is None else value
+
+
+def _limit(default: float | None, check: Any) -> Any:
+    return attrs.field(default=default, converter=_unbounded, validator=check)
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """The time one request may take; what is left out is inherited from `PoolConfig`.
+
+    Each field is in seconds, positive; `None` (the default) inherits, `math.inf` means no limit.
+
+    :ivar acquire: the whole wait for a connection.
+    :ivar connection: one dial: DNS, TCP and TLS together, for a dial that this request starts.
+    :ivar write: the longest stall while sending.
+    :ivar first_byte: the silence between the request's last byte and the response's head.
+    :ivar read: the longest silence while reading.
+    :ivar total: the whole request, from the call to the last byte of the body.
+    :raises UsageError: for a value that is no positive number.
+    """
+
+    acquire: float | None = attrs.field(default=None, validator=_seconds)
+    connection: float | None = attrs.field(default=None, validator=_seconds)
+    write: float | None = attrs.field(default=None, validator=_seconds)
+    first_byte: float | None = attrs.field(default=None, validator=_seconds)
+    read: float | None = attrs.field(default=None, validator=_seconds)
+    total: float | None = attrs.field(default=None, validator=_seconds)
+
+
+@attrs.frozen
+class Limits:
+    """Timeouts after inheritance: every field is a number of seconds, perhaps `math.inf`."""
+
+    acquire: float
+    connection: float
+    write: float
+    first_byte: float
+    read: float
+    total: float
+
+
+@attrs.frozen(kw_only=True)
+class PoolConfig:
+    """What a pool may do. Times are in seconds; `None` and `math.inf` mean no limit, except where said.
+
+    :ivar max_connections: all slots (100): leased, idle, being dialled or closed.
+    :ivar max_connections_per_host: slots of one origin (20).
+    :ivar keepalive_timeout: how long a connection may be idle (30.0).
+    :ivar connection_timeout: one dial: DNS, TCP and TLS together (5.0).
+    :ivar read_timeout: the longest silence while reading (30.0).
+    :ivar acquire_timeout: the wait in line (10.0).
+    :ivar write_timeout: the longest stall while sending (30.0).
+    :ivar first_byte_timeout: the silence before the response head; `None` means as `read_timeout`.
+    :ivar total_timeout: the whole request, body included (None).
+    :ivar max_waiting: the queue's bound (1000): the next request gets `PoolFull` at once.
+    :ivar max_lifetime: the age of a connection (1800.0), less up to 10 % by chance.
+    :ivar max_requests_per_connection: the uses of a connection (None).
+    :raises UsageError: for a nonsensical value; the message has the field's name.
+    """
+
+    max_connections: float = _limit(100, _count(1))
+    max_connections_per_host: float = _limit(20, _count(1))
+    keepalive_timeout: float = _limit(30.0, _seconds)
+    connection_timeout: float = _limit(5.0, _seconds)
+    read_timeout: float = _limit(30.0, _seconds)
+    acquire_timeout: float = _limit(10.0, _seconds)
+    write_timeout: float = _limit(30.0, _seconds)
+    first_byte_timeout: float | None = attrs.field(default=None, validator=_seconds)
+    total_timeout: float = _limit(None, _seconds)
+    max_waiting: float = _limit(1000, _count(0))
+    max_lifetime: float = _limit(1800.0, _seconds)
+    max_requests_per_connection: float = _limit(None, _count(1))
+    limits: Limits = attrs.field(init=False, repr=False, eq=False)
+
+    @limits.default
+    def _default_limits(self) -> Limits:
+        first_byte = self.read_timeout if self.first_byte_timeout is None else self.first_byte_timeout
+        return Limits(
+            acquire=self.acquire_timeout,
+            connection=self.connection_timeout,
+            write=self.write_timeout,
+            first_byte=first_byte,
+            read=self.read_timeout,
+            total=self.total_timeout,
+        )
+
+    def limits_for(self, timeouts: Timeouts | None) -> Limits:
+        """The seconds that hold for one request: its own timeouts, and this configuration's for the rest."""
+        if timeouts is None:
+            return self.limits
+        given = attrs.asdict(timeouts, filter=lambda _, value: value is not None)
+        if "read" in given and self.first_byte_timeout is None:
+            given.setdefault("first_byte", given["read"])
+        return attrs.evolve(self.limits, **given)

@@ -1,0 +1,75 @@
+"""One connection in the hands of a caller, for experiments with the protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from ._net.exchange import Exchange, Stale, begin
+from ._net.streams import Stream
+from .config import PoolConfig
+from .errors import UsageError
+from .messages import Origin, Request
+
+if TYPE_CHECKING:
+    from .pool import Lease, Pool
+
+
+class Leasing:
+    """`async with` around a lease of one connection."""
+
+    __slots__ = ("_held", "_lease", "_origin", "_pool")
+
+    def __init__(self, pool: Pool, origin: Origin) -> None:
+        self._pool = pool
+        self._origin = origin
+
+    async def __aenter__(self) -> LeasedConnection:
+        self._lease = await self._pool.acquire(self._origin)
+        self._held = LeasedConnection(self._lease, self._pool.config)
+        return self._held
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lease.release(reusable=self._held.is_clean)
+
+
+class LeasedConnection:
+    """One connection in the hands of a caller, for experiments with the protocol.
+
+    :ivar is_reused: whether it had served before.
+    """
+
+    def __init__(self, lease: Lease, config: PoolConfig) -> None:
+        self.is_reused = lease.is_reused
+        self._connection = lease.connection
+        self._config = config
+        self._exchange: Exchange | None = None
+        self._is_clean = True
+
+    @property
+    def stream(self) -> Stream:
+        """The bytes themselves. Once they were touched the connection cannot be used again by the pool."""
+        self._is_clean = False
+        return self._connection.stream
+
+    async def exchange(self, request: Request) -> Exchange:
+        """Send a request and wait for the response's head; `receive` and `receive_all` read its body.
+
+        :raises UsageError: the exchange before is not complete.
+        """
+        if not self.is_clean:
+            raise UsageError("the connection is not ready for another exchange", origin=request.origin)
+        limits = self._config.limits_for(request.timeouts)
+        self._is_clean = False
+        try:
+            exchange = await begin(self._connection, request, limits, trio.current_time() + limits.total)
+        except Stale as stale:
+            raise stale.error from stale.error.__cause__
+        self._exchange, self._is_clean = exchange, True
+        return exchange
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the connection may be used again as it is now."""
+        return self._is_clean and (self._exchange is None or self._exchange.is_reusable)

@@ -1,0 +1,112 @@
+"""A request's place in the pool's line, and the sentences for those who get nothing there."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+from ._core.decisions import Refuse, Slot
+from ._core.figures import OriginStatistics, PoolStatistics
+from .config import Limits
+from .errors import ConnectTimeout, PoolClosed, PoolFull, PoolTimeout, TotalTimeout, TrioPoolError
+from .messages import Origin
+
+
+class Place:
+    """One request's place in line, and what became of it."""
+
+    __slots__ = ("deadline", "is_covered", "is_total", "limits", "origin", "result", "since", "task")
+
+    def __init__(self, origin: Origin, limits: Limits, total_deadline: float) -> None:
+        self.origin = origin
+        self.limits = limits
+        self.since = trio.current_time()
+        self.deadline = min(self.since + limits.acquire, total_deadline)
+        self.is_total = self.deadline == total_deadline
+        self.is_covered = False  # whether a dial was under way for it when it gave up
+        self.result: Slot | Refuse | None = None
+        self.task: trio.lowlevel.Task | None = None
+
+    def settle(self, result: Slot | Refuse) -> None:
+        """Wake the waiter with what it gets."""
+        self.result = result
+        assert self.task is not None
+        trio.lowlevel.reschedule(self.task)
+
+    def refusal(self, figures: PoolStatistics) -> TrioPoolError:
+        """The error for a request that left without a slot."""
+        if isinstance(self.result, Refuse) and self.result.why == "closed":
+            return closed(self.origin)
+        if isinstance(self.result, Refuse) and isinstance(self.result.error, TrioPoolError):
+            return afresh(self.result.error)
+        kind, what, advice = _DIALLING if self.is_covered else _WAITING
+        return (TotalTimeout if self.is_total else kind)(
+            f"{what} (the pool has {_crowd(self.origin, figures)})",
+            origin=self.origin,
+            phase="waiting for a connection",
+            elapsed=trio.current_time() - self.since,
+            advice="Raise total_timeout if the request may take longer." if self.is_total else advice,
+        )
+
+
+_DIALLING: tuple[type[TrioPoolError], str, str] = (
+    ConnectTimeout,
+    "the connection was not made in time",
+    "Check that the server is up and near.",
+)
+_WAITING: tuple[type[TrioPoolError], str, str] = (
+    PoolTimeout,
+    "no connection became free in time",
+    "Give connections back sooner, or raise max_connections, max_connections_per_host or acquire_timeout.",
+)
+
+
+@attrs.define
+class Watch:
+    """For whoever waits until a dial has ended."""
+
+    ended: trio.Event = attrs.Factory(trio.Event)
+    error: TrioPoolError | None = None
+
+
+def full(origin: Origin, bound: float, figures: PoolStatistics) -> PoolFull:
+    """The line is full."""
+    return PoolFull(
+        f"{bound} requests wait already (the pool has {_crowd(origin, figures)})",
+        origin=origin,
+        phase="waiting for a connection",
+        elapsed=0.0,
+        advice="Send less at once, or raise max_connections, max_connections_per_host or max_waiting.",
+    )
+
+
+def closed(origin: Origin | None) -> PoolClosed:
+    """The pool takes no requests any more."""
+    return PoolClosed("the pool is closed", origin=origin, phase="waiting for a connection")
+
+
+def slow_dial(origin: Origin, seconds: float) -> ConnectTimeout:
+    """A dial took too long."""
+    return ConnectTimeout(
+        "the connection was not made in time",
+        origin=origin,
+        phase="connecting",
+        elapsed=seconds,
+        advice="Check that the server is up and near, or raise connection_timeout.",
+    )
+
+
+def afresh(error: TrioPoolError) -> TrioPoolError:
+    """The same error again, to be raised in another task."""
+    return type(error)(
+        error.what, origin=error.origin, phase=error.phase, elapsed=error.elapsed, advice=error.advice
+    )
+
+
+def _crowd(origin: Origin, figures: PoolStatistics) -> str:
+    here = figures.origins.get(origin)
+    return _count(figures) if here is None else f"{_count(figures)}; for this origin {_count(here)}"
+
+
+def _count(figures: PoolStatistics | OriginStatistics) -> str:
+    return f"{figures.leased} leased, {figures.idle} idle, {figures.dialling} dialling, {figures.waiting} waiting"

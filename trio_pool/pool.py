@@ -1,0 +1,427 @@
+"""The shell of the pool: it carries out what `_core/slots.py` decides, and decides nothing.
+
+Every visit to the core is synchronous and ends in `_carry_out`, so a cancellation can only fall between whole
+steps. The pool's nursery holds one task a dial and one that expires idle connections; none of them ever raises:
+they report to the core.
+
+A waiter's undo stands beside its wait (`_wait`). Once a slot is granted the runner delivers it, whatever is
+cancelled meanwhile, and the task that gets it owns it: a `Lease`, given back in a synchronous `finally`.
+
+The module is longer than most: the parts share the one rule that nothing may be awaited between them.
+"""
+
+from __future__ import annotations
+
+import math
+import ssl
+import warnings
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import lru_cache, partial
+from operator import methodcaller
+from typing import Any
+
+import attrs
+import trio
+
+from ._core.decisions import Close, Dial, Grant, Refuse, Slot, State, Waiter, Wake
+from ._core.figures import PoolStatistics
+from ._core.slots import Slots
+from ._net.connection import Connection
+from ._net.dial import dial
+from ._net.exchange import Stale, begin
+from ._net.network import Network, SystemNetwork
+from ._net.streams import Stream
+from .config import Limits, PoolConfig
+from .errors import ConnectError, TrioPoolError, UsageError
+from .leasing import Leasing
+from .messages import Origin, Request, target_of
+from .places import Place, Watch, afresh, closed, full, slow_dial
+from .response import Response, Streaming
+
+
+@asynccontextmanager
+async def open_pool(
+    config: PoolConfig = PoolConfig(),  # noqa: B008  # frozen
+    *,
+    tls: ssl.SSLContext | None = None,
+    uds: str | None = None,
+    network: Network | None = None,
+) -> AsyncIterator[Pool]:
+    """A pool, open for the time of the `async with`.
+
+    Leaving it closes every connection, fails waiters with `PoolClosed`, and leaves no task behind. What the body
+    raises comes out as itself.
+
+    :param config: limits and timeouts.
+    :param tls: what https connections are checked by and shown; by default the system's trusted certificates.
+        Its ALPN protocols are set to http/1.1.
+    :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
+    :param network: what resolves, connects and supplies chance; by default the machine's.
+    """
+    pool = Pool(config, tls, uds, network or SystemNetwork())
+    failure: BaseException | None = None
+    async with trio.open_nursery() as nursery:
+        pool._start(nursery)
+        try:
+            yield pool
+        except BaseException as error:  # taken out of the nursery's group and raised as itself below
+            failure = error
+        # Nothing outside can reach in any more: the tasks below end at once, and only by this cancellation.
+        nursery.cancel_scope.shield = True
+        pool._shut()
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+class Pool:
+    """A bounded pool of connections. Made by `open_pool`."""
+
+    def __init__(self, config: PoolConfig, tls: ssl.SSLContext | None, uds: str | None, network: Network) -> None:
+        self.config = config
+        self._limits = config.limits
+        self._tls = tls
+        self._uds = uds
+        self._network = network
+        self._slots = Slots(
+            max_connections=config.max_connections,
+            max_connections_per_host=config.max_connections_per_host,
+            max_waiting=config.max_waiting,
+            keepalive_timeout=config.keepalive_timeout,
+            max_lifetime=config.max_lifetime,
+            max_requests_per_connection=config.max_requests_per_connection,
+            is_dead=methodcaller("is_dead"),
+        )
+        self._nap = trio.CancelScope()  # around the sleep of the task that expires
+        self._watched: dict[Slot, Watch] = {}
+        self._vacated: trio.Event | None = None
+        self._acquire_timeouts = 0
+        self._stale_retries = 0
+        self._leaks = 0
+        if tls is not None:
+            tls.set_alpn_protocols(["http/1.1"])
+
+    # ---- what callers do ----
+
+    def stream(self, request: Request) -> Streaming:
+        """`async with` this to send the request and read the response.
+
+        :raises PoolFull, PoolTimeout, PoolClosed: there was no connection to be had.
+        :raises TrioPoolError: everything else that can go wrong; see `trio_pool.errors`.
+        """
+        return Streaming(partial(self.send, request))
+
+    async def send(self, request: Request, *, deadline: float | None = None) -> Response:
+        """Send the request; the response, its body unread, is the caller's to close.
+
+        If a reused connection proves to have died idle, and nothing can be done twice by it, the request is sent
+        once more on a new one.
+
+        :param deadline: of the whole request by trio's clock; by default its total timeout from now.
+        """
+        limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
+        asked_at = trio.current_time()
+        if deadline is None:
+            deadline = asked_at + limits.total
+        lease = await self._acquire(request.origin, limits, deadline)
+        while True:
+            try:
+                exchange = await begin(lease.connection, request, limits, deadline)
+            except Stale as stale:
+                if not lease.is_reused:
+                    lease.release(reusable=False)
+                    raise stale.error from stale.error.__cause__
+            except BaseException:
+                lease.release(reusable=False)
+                raise
+            else:
+                return Response(exchange, lease, asked_at)
+            lease = await self._redial(lease, limits, deadline)
+
+    async def acquire(self, origin: Origin) -> Lease:
+        """A lease of one connection, which is the caller's to release. Raises as `stream`."""
+        return await self._acquire(origin, self._limits, math.inf)
+
+    def lease(self, origin: Origin | str) -> Leasing:
+        """`async with` this to hold one connection, for as many exchanges as you like.
+
+        :param origin: an `Origin`, or a URL that begins with one.
+        """
+        return Leasing(self, origin if isinstance(origin, Origin) else target_of(origin).origin)
+
+    async def prewarm(self, origin: Origin | str, count: int) -> None:
+        """Dial until the origin has `count` connections, and wait for it. Evicts nothing; room is the limit.
+
+        :param origin: an `Origin`, or a URL that begins with one.
+        :raises ConnectError, ConnectTimeout: one of the dials failed.
+        """
+        if not 1 <= count <= self.config.max_connections_per_host:
+            most = self.config.max_connections_per_host
+            raise UsageError(f"count must be from 1 to {most} (max_connections_per_host), not {count!r}")
+        self._check_open()
+        target = self._route(origin if isinstance(origin, Origin) else target_of(origin).origin)
+        watches = [self._watched.setdefault(slot, Watch()) for slot in self._slots.prewarm(target, count)]
+        self._carry_out()
+        await trio.lowlevel.checkpoint()
+        for watch in watches:
+            await watch.ended.wait()
+        for watch in watches:
+            if watch.error is not None:
+                raise afresh(watch.error) from watch.error
+
+    async def drain(self, timeout: float = math.inf) -> None:
+        """Refuse new requests, let those that were accepted finish, then close everything.
+
+        :param timeout: seconds; what has not finished by then is cut.
+        """
+        self._check_run()
+        self._vacated = self._vacated or trio.Event()
+        self._slots.drain()
+        self._carry_out()
+        try:
+            with trio.move_on_after(timeout):
+                await self._vacated.wait()
+        finally:
+            self._shut()
+
+    def statistics(self) -> PoolStatistics:
+        """The figures now."""
+        return self._slots.statistics(
+            acquire_timeouts=self._acquire_timeouts, stale_retries=self._stale_retries, leaks=self._leaks
+        )
+
+    def __repr__(self) -> str:
+        slots = self._slots
+        return f"<Pool of {slots.slots} connections, {slots.dialling} being made, {slots.waiting} requests waiting>"
+
+    # ---- acquiring ----
+
+    async def _acquire(self, origin: Origin, limits: Limits, deadline: float) -> Lease:
+        """A lease: at once and without a yield from an idle connection, else after one wait."""
+        self._check_open()
+        if self._uds is not None:
+            origin = self._route(origin)
+        slots = self._slots
+        slot = slots.acquire_nowait(origin, trio.current_time())
+        if slots.decisions:
+            self._carry_out()
+        if slot is not None:
+            return Lease(self, slot)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        place = Place(origin, limits, deadline)
+        waiter = slots.enqueue(origin, place.deadline, place)
+        if waiter is None:
+            raise full(origin, self.config.max_waiting, slots.statistics())
+        self._carry_out()
+        return await self._wait(waiter, place)
+
+    async def _redial(self, lease: Lease, limits: Limits, deadline: float) -> Lease:
+        """A lease of the same slot with a new connection."""
+        slot = lease.give_up()
+        slot.connection.stream.close()
+        self._stale_retries += 1
+        place = Place(slot.origin, limits, deadline)
+        waiter = self._slots.redial(slot, place.deadline, place)
+        if waiter is None:
+            raise closed(slot.origin)
+        self._carry_out()
+        return await self._wait(waiter, place)
+
+    async def _wait(self, waiter: Waiter, place: Place) -> Lease:
+        def give_up_the_place(_: Any) -> trio.lowlevel.Abort:
+            place.is_covered = self._slots.is_covered(waiter)
+            self._slots.cancel(waiter)
+            self._carry_out()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        with trio.CancelScope(deadline=place.deadline):
+            place.task = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(give_up_the_place)
+        if isinstance(place.result, Slot):
+            return Lease(self, place.result)
+        if place.result is None or place.result.why == "deadline":
+            self._acquire_timeouts += 1
+        raise place.refusal(self._slots.statistics()) from getattr(place.result, "error", None)
+
+    def _check_open(self) -> None:
+        self._check_run()
+        if not self._slots.open:
+            raise closed(None)
+
+    def _check_run(self) -> None:
+        try:
+            token = trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            token = None
+        if token is not self._token:
+            raise UsageError("the pool belongs to another trio run: open one pool in each")
+
+    def _route(self, origin: Origin) -> Origin:
+        return origin if self._uds is None else attrs.evolve(origin, uds=self._uds)
+
+    # ---- giving back ----
+
+    def _reclaim(self, slot: Slot, uses: int) -> None:
+        """Take back the slot of a lease that was dropped; called by the runner, perhaps more than once."""
+        if slot.state is State.LEASED and slot.uses == uses and not self._slots.is_shut:
+            self._leaks += 1
+            self._slots.release(slot, trio.current_time(), "leaked")
+            self._carry_out()
+
+    # ---- carrying out ----
+
+    def _carry_out(self) -> None:
+        decisions = self._slots.decisions
+        while decisions:
+            decision = decisions.popleft()
+            _CARRY_OUT[type(decision)](self, decision)
+        if self._vacated is not None and not self._slots.slots:
+            self._vacated.set()
+
+    def _do_dial(self, decision: Dial) -> None:
+        self._nursery.start_soon(self._dial, decision.slot)
+
+    def _do_grant(self, decision: Grant) -> None:
+        decision.waiter.ticket.settle(decision.slot)
+
+    def _do_refuse(self, decision: Refuse) -> None:
+        decision.waiter.ticket.settle(decision)
+
+    def _do_close(self, decision: Close) -> None:
+        decision.slot.connection.stream.close()
+        self._slots.closed(decision.slot)
+
+    def _do_wake(self, decision: Wake) -> None:
+        self._nap.deadline = decision.at
+
+    # ---- the tasks ----
+
+    def _start(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._token = trio.lowlevel.current_trio_token()
+        nursery.start_soon(self._expire)
+
+    def _shut(self) -> None:
+        self._slots.shut()
+        self._carry_out()
+
+    async def _expire(self) -> None:
+        """Close idle connections when their time has come."""
+        while True:
+            with trio.CancelScope(deadline=self._slots.next_tick) as self._nap:
+                await trio.sleep_forever()
+            self._slots.tick(trio.current_time())
+            self._carry_out()
+
+    async def _dial(self, slot: Slot) -> None:
+        """Make one connection and report it."""
+        started = trio.current_time()
+        place: Place | None = slot.demand.ticket if slot.demand is not None else None
+        seconds = self._limits.connection if place is None else place.limits.connection
+        error: TrioPoolError = closed(slot.origin)
+        stream: Stream | None = None
+        try:
+            with trio.CancelScope(deadline=started + seconds) as scope:
+                stream = await dial(self._network, slot.origin, self._context(slot.origin))
+            if scope.cancelled_caught:
+                error = slow_dial(slot.origin, seconds)
+        except TrioPoolError as failure:
+            error = failure
+        except Exception as failure:  # a network of the user's can raise anything
+            error = ConnectError(f"the network failed: {failure!r}", origin=slot.origin, phase="connecting")
+            error.__cause__ = failure
+        finally:
+            self._report(slot, stream, error, started)
+
+    def _report(self, slot: Slot, stream: Stream | None, error: TrioPoolError, started: float) -> None:
+        now = trio.current_time()
+        if stream is None:
+            self._slots.dial_failed(slot, error)
+        else:
+            self._slots.dialled(slot, Connection(stream, now - started, now), now, self._network.random())
+        watch = self._watched.pop(slot, None)
+        if watch is not None:
+            watch.error = error if stream is None else None
+            watch.ended.set()
+        self._carry_out()
+
+    def _context(self, origin: Origin) -> ssl.SSLContext | None:
+        if origin.scheme == "http":
+            return None
+        if self._tls is None:
+            self._tls = _system_trust()
+        return self._tls
+
+
+_CARRY_OUT: dict[type, Callable[[Pool, Any], None]] = {
+    Dial: Pool._do_dial,
+    Grant: Pool._do_grant,
+    Refuse: Pool._do_refuse,
+    Close: Pool._do_close,
+    Wake: Pool._do_wake,
+}
+
+
+class Lease:
+    """One holder's use of one connection. It is given back once; if it is dropped instead, it is reclaimed.
+
+    :ivar connection: what is leased.
+    :ivar is_reused: whether the connection had served before.
+    """
+
+    __slots__ = ("__weakref__", "_pool", "_slot", "connection", "is_reused")
+
+    def __init__(self, pool: Pool, slot: Slot) -> None:
+        self._pool: Pool | None = pool
+        self._slot = slot
+        self.connection: Connection = slot.connection
+        self.is_reused = slot.uses > 1
+
+    def release(self, *, reusable: bool, hint: float | None = None) -> None:
+        """Give the connection back, at once.
+
+        :param reusable: whether it may be used again.
+        :param hint: the seconds for which the server says that it keeps it.
+        :raises UsageError: it was given back before.
+        """
+        pool, self._pool = self._pool, None
+        if pool is None:
+            raise UsageError("the lease was released before", origin=self._slot.origin)
+        slots = pool._slots
+        if slots.is_shut:
+            return  # the connection was closed under its holder
+        seconds = math.inf if hint is None else hint - min(2.0, hint / 2)  # less a margin: the news travels
+        slots.release(self._slot, trio.current_time(), None if reusable else "unusable", seconds)
+        if slots.decisions:
+            pool._carry_out()
+
+    def give_up(self) -> Slot:
+        """Hand the slot over; the lease is over."""
+        self._pool = None
+        return self._slot
+
+    def __del__(self) -> None:
+        pool = self._pool
+        if pool is None or pool._slots.is_shut:
+            return
+        warnings.warn(
+            f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
+        )
+        try:
+            pool._token.run_sync_soon(pool._reclaim, self._slot, self._slot.uses, idempotent=True)
+        except trio.RunFinishedError:
+            pass
+
+
+@lru_cache(maxsize=1)
+def _system_trust() -> ssl.SSLContext:
+    """A context that trusts what the system trusts. Cached: loading its certificates takes milliseconds."""
+    import truststore  # takes its time, and only https needs it
+
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["http/1.1"])
+    return context

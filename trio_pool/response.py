@@ -1,0 +1,378 @@
+"""What a caller reads: a response's head at once, its body when asked for.
+
+A response owns its lease until its body has ended, it is closed, or reading it fails. It never waits to give it
+back, so it can be closed from anywhere, in another task too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from ._net.exchange import Exchange
+from ._wire.decoding import Decoder, decoder_for
+from ._wire.lines import LineDecoder, known_charset
+from .errors import DecodingError, LimitExceeded, StatusError, TrioPoolError, UsageError
+from .messages import Headers, Request, Timings
+from .sse import EventParser, ServerSentEvent
+
+T = TypeVar("T")
+
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
+
+
+class Lease(Protocol):
+    """What a response must know of whoever lent it its connection."""
+
+    is_reused: bool
+
+    def release(self, *, reusable: bool, hint: float | None = None) -> None:
+        """Give the connection back, at once."""
+        ...
+
+
+class Response:
+    """One response.
+
+    :ivar request: what it answers.
+    :ivar status_code: such as 200.
+    :ivar reason: such as "OK"; a server may leave it empty.
+    :ivar http_version: "HTTP/1.1" or "HTTP/1.0".
+    :ivar headers: its fields.
+    """
+
+    __slots__ = (
+        "_asked_at",
+        "_content",
+        "_exchange",
+        "_head",
+        "_is_reading",
+        "_is_reused",
+        "_is_streamed",
+        "_lease",
+        "headers",
+        "http_version",
+        "reason",
+        "request",
+        "status_code",
+    )
+
+    def __init__(self, exchange: Exchange, lease: Lease, asked_at: float) -> None:
+        head = exchange.head
+        assert head is not None
+        self.request: Request = exchange.request
+        self.status_code = head.status_code
+        self.reason = head.reason
+        self.http_version = head.http_version
+        self.headers = Headers.of(head.headers)
+        self._exchange = exchange
+        self._head = head
+        self._is_reused = lease.is_reused
+        self._lease: Lease | None = lease
+        self._asked_at = asked_at
+        self._content: bytes | None = None
+        self._is_streamed = False
+        self._is_reading = False
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status_code} {self.reason} from {self.request.origin}>"
+
+    # ---- what there is to know ----
+
+    @property
+    def url(self) -> str:
+        """The URL that was asked, after redirects."""
+        return self.request.url
+
+    @property
+    def trailers(self) -> Headers:
+        """The fields after a chunked body (RFC 9112 section 7.1.2); empty until the body has been read."""
+        return Headers.of(self._exchange.trailers)
+
+    @property
+    def timings(self) -> Timings:
+        """How long the parts took so far."""
+        exchange, started = self._exchange, self._exchange.started_at
+        is_reused = self._is_reused
+        return Timings(
+            waited=started - self._asked_at,
+            dialled=None if is_reused else exchange.connection.dial_seconds,
+            sent=_between(started, exchange.sent_at),
+            first_byte=_between(exchange.sent_at, exchange.head_at),
+            total=_between(self._asked_at, exchange.ended_at),
+            reused=is_reused,
+        )
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection has been given back."""
+        return self._lease is None
+
+    def raise_for_status(self) -> Response:
+        """This response, unless its status is 400 or more.
+
+        :raises StatusError: it is.
+        """
+        if self.status_code < 400:
+            return self
+        what = f"the server answered {self.status_code} {self.reason}".rstrip()
+        raise StatusError(what, status_code=self.status_code, origin=self.request.origin, may_have_been_processed=True)
+
+    # ---- the body, whole ----
+
+    async def read(self) -> bytes:
+        """Read the body to its end, decoded, and keep it. Reading again gives it again.
+
+        :raises UsageError: the body was streamed, or the response was closed before its end.
+        :raises DecodingError: the body is not what its Content-Encoding says.
+        :raises ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: it did not arrive.
+        """
+        if self._content is None:
+            self._begin()
+            raw = b"".join(await self._receive(self._exchange.receive_all))
+            self._content = raw if not self._head.codings else self._decode(raw)
+        return self._content
+
+    def _decode(self, raw: bytes) -> bytes:
+        try:
+            decoder = self._decoder()
+            if decoder is None:
+                return raw
+            content = b"".join(decoder.feed(raw))
+            decoder.finish()
+        except DecodingError as error:
+            raise self._fail(error) from error
+        return content
+
+    @property
+    def content(self) -> bytes:
+        """The body that `read` has read.
+
+        :raises UsageError: it has not.
+        """
+        if self._content is None:
+            raise UsageError("the body has not been read: await response.read() first", origin=self.request.origin)
+        return self._content
+
+    @property
+    def text(self) -> str:
+        """The body as text, by the charset of its Content-Type, else UTF-8; what is not text is replaced."""
+        return str(self.content, self.charset, "replace")
+
+    @property
+    def charset(self) -> str:
+        """The charset of the Content-Type, or "utf-8" where there is none or Python does not know it."""
+        found = _CHARSET.search(self.headers.get("content-type", ""))
+        return known_charset(found[1] if found is not None else None)
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        :raises DecodingError: it is none; a ValueError too.
+        """
+        try:
+            return json.loads(self.content)
+        except ValueError as error:
+            what = f"the body is not JSON: {type(error).__name__} in {len(self.content)} bytes"
+            raise DecodingError(what, origin=self.request.origin, may_have_been_processed=True) from error
+
+    # ---- the body, piece by piece ----
+
+    def iter_raw(self) -> BodyIterator[bytes]:
+        """The body as it comes, not decoded."""
+        self._begin()
+        return BodyIterator(self, None, _as_it_is, _nothing)
+
+    def iter_bytes(self) -> BodyIterator[bytes]:
+        """The body as it comes, decoded. Each piece is at most some 256 KiB.
+
+        Iterating raises as `read`; what it raises and a `break` in it are the end of the connection, unless the
+        rest is there already.
+
+        :raises UsageError: the body is being read or was streamed already.
+        """
+        return self._iterate(_as_it_is, _nothing)
+
+    def iter_lines(self) -> BodyIterator[str]:
+        """The body by lines, without their ends: LF, CRLF or CR."""
+        lines = LineDecoder(self.charset)
+        return self._iterate(lines.feed, lines.flush)
+
+    def iter_events(self) -> BodyIterator[ServerSentEvent]:
+        """The body as server-sent events, each at most 1 MiB.
+
+        :raises LimitExceeded: an event is larger.
+        """
+        parser = EventParser()
+
+        def finish() -> tuple[()]:
+            parser.finish()
+            return ()
+
+        return self._iterate(parser.feed, finish)
+
+    def _iterate(self, feed: Callable[[bytes], Iterable[T]], finish: Callable[[], Iterable[T]]) -> BodyIterator[T]:
+        if self._content is not None:
+            return BodyIterator(self, None, feed, finish, self._content)
+        self._begin()
+        return BodyIterator(self, self._decoder(), feed, finish)
+
+    # ---- leaving ----
+
+    def close(self) -> None:
+        """Leave the response. The connection is kept if the rest of the body is there already, else closed.
+
+        Never waits, never raises; closing twice does nothing.
+        """
+        if self._lease is None:
+            return
+        if not self._is_reading:
+            self._exchange.drain_nowait()
+        self._release()
+
+    def _release(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release(reusable=self._exchange.is_reusable, hint=self._head.keepalive)
+
+    # ---- reading ----
+
+    def _begin(self) -> None:
+        if self._is_streamed:
+            raise UsageError("the response's body was read already", origin=self.request.origin)
+        if self._lease is None:
+            raise UsageError("the response is closed: its body is gone", origin=self.request.origin)
+        self._is_streamed = True
+
+    def _decoder(self) -> Decoder | None:
+        """What undoes the content codings; a response without a body has none to undo (RFC 9110 section 8.4)."""
+        if self.request.method == "HEAD" or self.status_code == 304:
+            return None
+        return decoder_for(self._head.codings)
+
+    def _fail(self, error: DecodingError | LimitExceeded) -> TrioPoolError:
+        """The body makes no sense: the connection is done with, and this is what to raise."""
+        self._release()
+        return self._exchange.error(type(error), error.what)
+
+    async def _receive(self, receive: Callable[[], Awaitable[T]]) -> T:
+        """Receive some of the body, or all; afterwards the connection is ours, given back, or cut."""
+        if self._is_reading:
+            raise UsageError("two tasks read one response at once", origin=self.request.origin)
+        self._is_reading = True
+        try:
+            result = await receive()
+        except BaseException:
+            self._release()
+            raise
+        finally:
+            self._is_reading = False
+        if self._exchange.complete:
+            self._release()
+        return result
+
+
+class BodyIterator(Generic[T]):
+    """Iterates over a body, turned into what was asked for. Not a generator: leaving it early costs nothing."""
+
+    __slots__ = ("_decoded", "_decoder", "_feed", "_finish", "_is_done", "_pending", "_response")
+
+    def __init__(
+        self,
+        response: Response,
+        decoder: Decoder | None,
+        feed: Callable[[bytes], Iterable[T]],
+        finish: Callable[[], Iterable[T]],
+        content: bytes | None = None,
+    ) -> None:
+        self._response = response
+        self._decoder = decoder
+        self._feed = feed
+        self._finish = finish
+        self._is_done = content is not None
+        self._decoded: Iterator[bytes] = iter(())  # taken one by one, since a few bytes can become many pieces
+        self._pending: deque[T] = deque()
+        if content is not None:
+            self._pending += [*feed(content), *finish()]
+
+    def __aiter__(self) -> BodyIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._pending:
+            await self._response._exchange.be_fair(0)
+        while not self._pending:
+            size = self._take_decoded()
+            if size:
+                await self._response._exchange.be_fair(size)
+            elif self._is_done:
+                raise StopAsyncIteration
+            else:
+                await self._refill()
+        return self._pending.popleft()
+
+    def _take_decoded(self) -> int:
+        """Turn one decoded piece into what was asked for; its size, or 0 when there is none at hand."""
+        try:
+            piece = next(self._decoded, None)
+            if piece is None:
+                return 0
+            self._pending += self._feed(piece)
+            return len(piece) or 1
+        except (DecodingError, LimitExceeded) as error:
+            raise self._response._fail(error) from error
+
+    async def _refill(self) -> None:
+        response = self._response
+        piece = await response._receive(response._exchange.receive)
+        try:
+            if not piece:
+                self._end()
+            elif self._decoder is None:
+                self._pending += self._feed(piece)
+            else:
+                self._decoded = self._decoder.feed(piece)
+        except (DecodingError, LimitExceeded) as error:
+            raise response._fail(error) from error
+
+    def _end(self) -> None:
+        self._is_done = True
+        if self._decoder is not None:
+            self._decoder.finish()
+        self._pending += self._finish()
+
+
+class Streaming:
+    """`async with` around a response: opened on the way in, closed on the way out."""
+
+    __slots__ = ("_open", "_response")
+
+    def __init__(self, open_response: Callable[[], Awaitable[Response]]) -> None:
+        self._open = open_response
+        self._response: Response | None = None
+
+    async def __aenter__(self) -> Response:
+        self._response = await self._open()
+        return self._response
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._response is not None:
+            self._response.close()
+
+
+def _as_it_is(piece: bytes) -> tuple[bytes, ...]:
+    return (piece,) if piece else ()
+
+
+def _nothing() -> tuple[()]:
+    return ()
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else end - start
