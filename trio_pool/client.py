@@ -153,9 +153,8 @@ class Client:
                 return response
             response.close()
             request = redirected(request, response.status_code, location)
-        raise TooManyRedirects(
-            f"the server redirected more than {MAX_REDIRECTS} times", origin=request.origin, may_have_been_processed=True
-        )
+        what = f"the server redirected more than {MAX_REDIRECTS} times"
+        raise TooManyRedirects(what, origin=request.origin, may_have_been_processed=True)
 
 
 def redirected(request: Request, status_code: int, location: str) -> Request:

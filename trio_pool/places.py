@@ -6,7 +6,6 @@ import attrs
 import trio
 
 from ._core.decisions import Refuse, Slot
-from ._core.figures import OriginStatistics, PoolStatistics
 from .config import Limits
 from .errors import ConnectTimeout, PoolClosed, PoolFull, PoolTimeout, TotalTimeout, TrioPoolError
 from .messages import Origin
@@ -33,7 +32,7 @@ class Place:
         assert self.task is not None
         trio.lowlevel.reschedule(self.task)
 
-    def refusal(self, figures: PoolStatistics) -> TrioPoolError:
+    def refusal(self, crowd: str) -> TrioPoolError:
         """The error for a request that left without a slot."""
         if isinstance(self.result, Refuse) and self.result.why == "closed":
             return closed(self.origin)
@@ -41,7 +40,7 @@ class Place:
             return afresh(self.result.error)
         kind, what, advice = _DIALLING if self.is_covered else _WAITING
         return (TotalTimeout if self.is_total else kind)(
-            f"{what} (the pool has {_crowd(self.origin, figures)})",
+            f"{what} (the pool has {crowd})",
             origin=self.origin,
             phase="waiting for a connection",
             elapsed=trio.current_time() - self.since,
@@ -69,10 +68,10 @@ class Watch:
     error: TrioPoolError | None = None
 
 
-def full(origin: Origin, bound: float, figures: PoolStatistics) -> PoolFull:
+def full(origin: Origin, bound: float, crowd: str) -> PoolFull:
     """The line is full."""
     return PoolFull(
-        f"{bound} requests wait already (the pool has {_crowd(origin, figures)})",
+        f"{bound} requests wait already (the pool has {crowd})",
         origin=origin,
         phase="waiting for a connection",
         elapsed=0.0,
@@ -98,15 +97,4 @@ def slow_dial(origin: Origin, seconds: float) -> ConnectTimeout:
 
 def afresh(error: TrioPoolError) -> TrioPoolError:
     """The same error again, to be raised in another task."""
-    return type(error)(
-        error.what, origin=error.origin, phase=error.phase, elapsed=error.elapsed, advice=error.advice
-    )
-
-
-def _crowd(origin: Origin, figures: PoolStatistics) -> str:
-    here = figures.origins.get(origin)
-    return _count(figures) if here is None else f"{_count(figures)}; for this origin {_count(here)}"
-
-
-def _count(figures: PoolStatistics | OriginStatistics) -> str:
-    return f"{figures.leased} leased, {figures.idle} idle, {figures.dialling} dialling, {figures.waiting} waiting"
+    return type(error)(error.what, origin=error.origin, phase=error.phase, elapsed=error.elapsed, advice=error.advice)

@@ -212,14 +212,14 @@ class Pool:
         place = Place(origin, limits, deadline)
         waiter = slots.enqueue(origin, place.deadline, place)
         if waiter is None:
-            raise full(origin, self.config.max_waiting, slots.statistics())
+            raise full(origin, self.config.max_waiting, slots.crowd(origin))
         self._carry_out()
         return await self._wait(waiter, place)
 
     async def _redial(self, lease: Lease, limits: Limits, deadline: float) -> Lease:
         """A lease of the same slot with a new connection."""
+        lease.connection.stream.close()
         slot = lease.give_up()
-        slot.connection.stream.close()
         self._stale_retries += 1
         place = Place(slot.origin, limits, deadline)
         waiter = self._slots.redial(slot, place.deadline, place)
@@ -242,7 +242,7 @@ class Pool:
             return Lease(self, place.result)
         if place.result is None or place.result.why == "deadline":
             self._acquire_timeouts += 1
-        raise place.refusal(self._slots.statistics()) from getattr(place.result, "error", None)
+        raise place.refusal(self._slots.crowd(place.origin)) from getattr(place.result, "error", None)
 
     def _check_open(self) -> None:
         self._check_run()

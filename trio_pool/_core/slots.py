@@ -258,10 +258,22 @@ class Slots:
                 self._refuse(waiter, "closed")
             self._forget_if_empty(queue)
 
+    def crowd(self, origin: Hashable) -> str:
+        """How many there are of what, in all and for one origin, in words."""
+        everywhere = _in_words(self._leased, len(self._idle), self.dialling, self.waiting)
+        queue = self._queues.get(origin)
+        if queue is None:
+            return everywhere
+        here = queue.figures()
+        return f"{everywhere}; for this origin {_in_words(here.leased, here.idle, here.dialling, here.waiting)}"
+
+    @property
+    def _leased(self) -> int:
+        return self.slots - len(self._idle) - self.dialling - self.closing
+
     def statistics(self, *, acquire_timeouts: int = 0, stale_retries: int = 0, leaks: int = 0) -> PoolStatistics:
         """The figures now, with those that only the caller can count."""
-        idle = len(self._idle)
-        leased = self.slots - idle - self.dialling - self.closing
+        idle, leased = len(self._idle), self._leased
         return PoolStatistics(
             leased=leased,
             idle=idle,
@@ -502,3 +514,7 @@ class Slots:
         if not slot.exclusive:
             slot.queue.covering -= 1
         return waiter
+
+
+def _in_words(leased: int, idle: int, dialling: int, waiting: int) -> str:
+    return f"{leased} leased, {idle} idle, {dialling} dialling, {waiting} waiting"

@@ -96,8 +96,7 @@ async def connect_tcp(host: str, port: int) -> SocketStream:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags
     )[0]
-    stream = await _connect(socket.socket(family, kind, protocol), address)
-    return stream
+    return await _connect(socket.socket(family, kind, protocol), address)
 
 
 async def connect_unix(path: str) -> SocketStream:

@@ -12,7 +12,7 @@ the upload.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -87,13 +87,14 @@ class _Upload:
         if exchange.send_error is not None:
             return None
         exchange.used_body = True
-        with trio.CancelScope(deadline=exchange.deadline) as scope:
+        with trio.CancelScope(deadline=exchange.deadline):
             try:
-                piece = await anext(pieces)
+                piece: Any = await anext(pieces)  # whatever the caller makes
             except StopAsyncIteration:
                 return None
             if not isinstance(piece, (bytes, bytearray, memoryview)):
-                raise UsageError(f"a body is made of bytes, not of {type(piece).__name__}", origin=exchange.request.origin)
+                what = f"a body is made of bytes, not of {type(piece).__name__}"
+                raise UsageError(what, origin=exchange.request.origin)
             return bytes(piece)
         raise exchange.timed_out(None)  # the scope has swallowed the cancellation
 
