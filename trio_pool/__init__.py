@@ -39,10 +39,12 @@ from .errors import (
     WriteError,
     WriteTimeout,
 )
-from .messages import Headers, Origin, Request, Timings
+from .headers import Headers
+from .messages import Request, Timings
 from .pool import Pool, open_pool
 from .response import Response
 from .sse import ServerSentEvent
+from .urls import Origin
 
 __all__ = [
     "AddressRefused",

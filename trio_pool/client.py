@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Unpack
 
 import trio
+import yarl
 
 from ._net.network import Network
 from ._version import __version__
 from ._wire.decoding import ACCEPT_ENCODING
 from .config import PoolConfig
-from .errors import TooManyRedirects, UsageError
-from .messages import (
-    Headers,
-    HeaderTypes,
-    RawHeaders,
-    Request,
-    RequestOptions,
-    encode_headers,
-    parse_reference,
-    parse_url,
-    redact,
-    target_of,
-)
+from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
+from .headers import Headers, HeaderTypes, RawHeaders, encode_headers
+from .messages import Request, RequestOptions
 from .pool import Pool, open_pool
 from .response import Response, Streaming
+from .urls import parse_url, redact, target_of
 
 MAX_REDIRECTS = 20
 
@@ -49,7 +41,7 @@ async def open_client(
     uds: str | None = None,
     network: Network | None = None,
     follow_redirects: bool = False,
-) -> AsyncIterator[Client]:
+) -> AsyncGenerator[Client]:
     """A client on a pool of its own, open for the time of the `async with`.
 
     :param config: limits and timeouts.
@@ -60,9 +52,8 @@ async def open_client(
     :param network: what resolves, connects and supplies chance; by default the machine's.
     :param follow_redirects: whether to follow up to 20 of them (False). Credentials never cross origins.
     :raises UnsupportedProtocol: `base_url` is not http or https, or has no host.
+    :raises UsageError: it has a query or a fragment.
     """
-    if base_url is not None:
-        parse_url(base_url)
     async with open_pool(config, tls=tls, uds=uds, network=network) as pool:
         yield Client(pool, base_url=base_url, headers=headers, follow_redirects=follow_redirects)
 
@@ -82,7 +73,7 @@ class Client:
         follow_redirects: bool = False,
     ) -> None:
         self.pool = pool
-        self._base_url = None if base_url is None else base_url.rstrip("/") + "/"
+        self._base_url = None if base_url is None else _folder(base_url)
         self._headers = Headers.of(_merge(_defaults(), encode_headers(headers)))
         self._follows = follow_redirects
 
@@ -152,7 +143,11 @@ class Client:
             if response.status_code not in _REDIRECTS or location is None:
                 return response
             response.close()
-            request = redirected(request, response.status_code, location)
+            try:
+                request = redirected(request, response.status_code, location)
+            except TrioPoolError as error:
+                error.may_have_been_processed = True
+                raise
         what = f"the server redirected more than {MAX_REDIRECTS} times"
         raise TooManyRedirects(what, origin=request.origin, may_have_been_processed=True)
 
@@ -161,9 +156,10 @@ def redirected(request: Request, status_code: int, location: str) -> Request:
     """The request that a redirect asks for (RFC 9110 section 15.4).
 
     :raises UnsupportedProtocol: it leads to something that is neither http nor https.
+    :raises RemoteProtocolError: it leads to no URL at all.
     :raises UsageError: the body, which was streamed, would have to be sent again.
     """
-    url = str(parse_url(request.url).join(parse_reference(location)))
+    url = _join(request, location)
     method, content, dropped = request.method, request.content, {b"host"}
     if status_code == 303 or (status_code in (301, 302) and method == "POST"):
         method, content = ("HEAD" if method == "HEAD" else "GET"), None
@@ -174,6 +170,29 @@ def redirected(request: Request, status_code: int, location: str) -> Request:
         dropped |= _CREDENTIALS
     kept = [(name, value) for name, value in request.raw_headers if name.lower() not in dropped]
     return Request(method, url, headers=kept, content=content, timeouts=request.timeouts)
+
+
+def _join(request: Request, location: str) -> str:
+    """Where a redirect leads. Many servers send UTF-8 as it is, which reaches us as ISO-8859-1."""
+    try:
+        location = location.encode("latin-1").decode("utf-8")
+    except ValueError:
+        pass
+    try:
+        url = str(yarl.URL(request.url).join(yarl.URL(location)))
+        target_of(url)
+    except (TrioPoolError, ValueError) as error:
+        what = getattr(error, "what", "its Location is no URL")
+        kind = UnsupportedProtocol if isinstance(error, UnsupportedProtocol) else RemoteProtocolError
+        raise kind(f"the redirect cannot be followed: {what}", origin=request.origin) from None
+    return url
+
+
+def _folder(base_url: str) -> str:
+    parsed = parse_url(base_url)
+    if parsed.raw_query_string or parsed.raw_fragment:
+        raise UsageError(f"the base URL {redact(base_url)!r} must have neither query nor fragment")
+    return base_url.rstrip("/?#") + "/"
 
 
 @lru_cache(maxsize=1)

@@ -109,10 +109,11 @@ class PoolConfig:
     max_waiting: float = _limit(1000, _count(0))
     max_lifetime: float = _limit(1800.0, _seconds)
     max_requests_per_connection: float = _limit(None, _count(1))
-    limits: Limits = attrs.field(init=False, repr=False, eq=False)
+    limits: Limits = attrs.field(
+        default=attrs.Factory(lambda config: config._own_limits(), takes_self=True), init=False, repr=False, eq=False
+    )
 
-    @limits.default
-    def _default_limits(self) -> Limits:
+    def _own_limits(self) -> Limits:
         first_byte = self.read_timeout if self.first_byte_timeout is None else self.first_byte_timeout
         return Limits(
             acquire=self.acquire_timeout,

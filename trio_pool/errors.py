@@ -4,7 +4,7 @@ An error is a sentence that a tired person can act on: what happened, to which o
 after how long, and where there is something to try, what. The parts are attributes too, so that a program
 need not parse the sentence. Names follow httpx where httpx has one.
 
-No error holds a header's value, a body or the path of a URL: secrets travel there.
+No error holds a header's value, a body, or a URL's user information, query or fragment: secrets travel there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from .messages import Origin
+    from .urls import Origin
 
 Phase = Literal[
     "preparing the request",
@@ -50,7 +50,7 @@ class TrioPoolError(Exception):
         super().__init__(what)
         self.what = what
         self.origin = origin
-        self.phase = phase
+        self.phase: Phase | None = phase
         self.elapsed = elapsed
         self.advice = advice
         self.may_have_been_processed = may_have_been_processed

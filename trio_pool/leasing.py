@@ -10,7 +10,8 @@ from ._net.exchange import Exchange, Stale, begin
 from ._net.streams import Stream
 from .config import PoolConfig
 from .errors import UsageError
-from .messages import Origin, Request
+from .messages import Request
+from .urls import Origin
 
 if TYPE_CHECKING:
     from .pool import Lease, Pool

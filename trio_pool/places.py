@@ -8,7 +8,7 @@ import trio
 from ._core.decisions import Refuse, Slot
 from .config import Limits
 from .errors import ConnectTimeout, PoolClosed, PoolFull, PoolTimeout, TotalTimeout, TrioPoolError
-from .messages import Origin
+from .urls import Origin
 
 
 class Place:

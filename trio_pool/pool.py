@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 import ssl
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from operator import methodcaller
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -35,9 +35,10 @@ from ._net.streams import Stream
 from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
 from .leasing import Leasing
-from .messages import Origin, Request, target_of
+from .messages import Request
 from .places import Place, Watch, afresh, closed, full, slow_dial
 from .response import Response, Streaming
+from .urls import Origin, target_of
 
 
 @asynccontextmanager
@@ -47,7 +48,7 @@ async def open_pool(
     tls: ssl.SSLContext | None = None,
     uds: str | None = None,
     network: Network | None = None,
-) -> AsyncIterator[Pool]:
+) -> AsyncGenerator[Pool]:
     """A pool, open for the time of the `async with`.
 
     Leaving it closes every connection, fails waiters with `PoolClosed`, and leaves no task behind. What the body
@@ -79,6 +80,8 @@ class Pool:
     """A bounded pool of connections. Made by `open_pool`."""
 
     def __init__(self, config: PoolConfig, tls: ssl.SSLContext | None, uds: str | None, network: Network) -> None:
+        if not isinstance(cast("Any", config), PoolConfig):
+            raise UsageError(f"config must be a PoolConfig, not {type(config).__name__}")
         self.config = config
         self._limits = config.limits
         self._tls = tls

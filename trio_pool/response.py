@@ -17,7 +17,8 @@ from ._net.exchange import Exchange
 from ._wire.decoding import Decoder, decoder_for
 from ._wire.lines import LineDecoder, known_charset
 from .errors import DecodingError, LimitExceeded, StatusError, TrioPoolError, UsageError
-from .messages import Headers, Request, Timings
+from .headers import Headers
+from .messages import Request, Timings
 from .sse import EventParser, ServerSentEvent
 
 T = TypeVar("T")
@@ -42,7 +43,6 @@ class Response:
     :ivar status_code: such as 200.
     :ivar reason: such as "OK"; a server may leave it empty.
     :ivar http_version: "HTTP/1.1" or "HTTP/1.0".
-    :ivar headers: its fields.
     """
 
     __slots__ = (
@@ -50,11 +50,11 @@ class Response:
         "_content",
         "_exchange",
         "_head",
+        "_headers",
         "_is_reading",
         "_is_reused",
         "_is_streamed",
         "_lease",
-        "headers",
         "http_version",
         "reason",
         "request",
@@ -68,9 +68,9 @@ class Response:
         self.status_code = head.status_code
         self.reason = head.reason
         self.http_version = head.http_version
-        self.headers = Headers.of(head.headers)
         self._exchange = exchange
         self._head = head
+        self._headers: Headers | None = None
         self._is_reused = lease.is_reused
         self._lease: Lease | None = lease
         self._asked_at = asked_at
@@ -87,6 +87,13 @@ class Response:
     def url(self) -> str:
         """The URL that was asked, after redirects."""
         return self.request.url
+
+    @property
+    def headers(self) -> Headers:
+        """Its header fields."""
+        if self._headers is None:
+            self._headers = Headers.of(self._head.headers)
+        return self._headers
 
     @property
     def trailers(self) -> Headers:
@@ -176,7 +183,7 @@ class Response:
         """
         try:
             return json.loads(self.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             what = f"the body is not JSON: {type(error).__name__} in {len(self.content)} bytes"
             raise DecodingError(what, origin=self.request.origin, may_have_been_processed=True) from error
 

@@ -53,7 +53,7 @@ class Slot:
         self.uses = 0
         self.expires_at = math.inf  # when it is too old to be idle
         self.dies_at = math.inf  # when it is too old to be used
-        self.due: int | None = None  # the tick that will look at it
+        self.due = math.inf  # when it will be looked at
 
     @property
     def origin(self) -> Any:

@@ -20,42 +20,42 @@ class Expiry:
     """Slots by the tick that is to look at them."""
 
     def __init__(self) -> None:
-        self._buckets: dict[int, dict[Slot, None]] = {}
-        self._keys: list[int] = []  # a heap
+        self._buckets: dict[float, dict[Slot, None]] = {}  # by their times, which are whole ticks
+        self._times: list[float] = []  # a heap
 
     @property
     def next(self) -> float:
         """When the first bucket falls due, or `math.inf`."""
-        return self._keys[0] * TICK if self._keys else math.inf
+        return self._times[0] if self._times else math.inf
 
     def add(self, slot: Slot) -> bool:
-        """See to it that the slot is looked at when it expires. Whether that is earlier than all before."""
-        if slot.expires_at == math.inf:
-            return False
-        key = math.ceil(slot.expires_at / TICK)
-        if slot.due is not None and slot.due <= key:
+        """See to it that the slot is looked at when it expires. Whether that is earlier than all before.
+
+        There is nothing to do for a slot of which `expires_at + TICK > due` holds: that look is early enough.
+        """
+        if slot.expires_at == math.inf or slot.expires_at + TICK > slot.due:
             return False
         self.discard(slot)
-        slot.due = key
-        bucket = self._buckets.get(key)
+        slot.due = math.ceil(slot.expires_at / TICK) * TICK
+        bucket = self._buckets.get(slot.due)
         if bucket is not None:
             bucket[slot] = None
             return False
-        self._buckets[key] = {slot: None}
-        heapq.heappush(self._keys, key)
-        return self._keys[0] == key
+        self._buckets[slot.due] = {slot: None}
+        heapq.heappush(self._times, slot.due)
+        return self._times[0] == slot.due
 
     def discard(self, slot: Slot) -> None:
         """Forget the slot."""
-        if slot.due is not None:
+        if slot.due != math.inf:
             del self._buckets[slot.due][slot]
-            slot.due = None
+            slot.due = math.inf
 
     def pop(self, now: float) -> list[Slot]:
         """The slots to look at now; they are forgotten here."""
         slots: list[Slot] = []
         while self.next <= now:
-            slots += self._buckets.pop(heapq.heappop(self._keys))
+            slots += self._buckets.pop(heapq.heappop(self._times))
         for slot in slots:
-            slot.due = None
+            slot.due = math.inf
         return slots

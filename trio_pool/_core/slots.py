@@ -34,7 +34,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from .decisions import Close, Decision, Dial, Grant, Queue, Reason, Refuse, Slot, State, Waiter, Wake
-from .expiry import Expiry
+from .expiry import TICK, Expiry
 from .figures import PoolStatistics
 
 MAX_OVERTAKES = 8
@@ -159,7 +159,7 @@ class Slots:
     def prewarm(self, origin: Hashable, count: int) -> list[Slot]:
         """Dial until the origin has `count` slots or there is no room. Evicts nobody, asks no one to wait."""
         queue = self._queue(origin)
-        dials = []
+        dials: list[Slot] = []
         while self.open and queue.slots < min(count, self._max_per_host) and self.slots < self._max_slots:
             dials.append(self._new_slot(queue, None))
         self._forget_if_empty(queue)
@@ -339,7 +339,7 @@ class Slots:
         slot.expires_at = min(slot.expires_at, slot.dies_at)
         slot.queue.idle[slot] = None
         self._idle[slot] = None
-        if self._expiry.add(slot):
+        if slot.expires_at + TICK <= slot.due and self._expiry.add(slot):
             self.decisions.append(Wake(self._expiry.next))
         if self._line:
             self._settle()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import trio
 
 from ..errors import ConnectError, TLSError
-from ..messages import Origin
+from ..urls import Origin
 from .network import Address, Network
 from .streams import Stream
 from .tls import TLSStream

@@ -33,7 +33,8 @@ from ..errors import (
     WriteError,
     WriteTimeout,
 )
-from ..messages import IDEMPOTENT_METHODS, RawHeaders, Request
+from ..headers import RawHeaders
+from ..messages import IDEMPOTENT_METHODS, Request
 from .connection import Connection
 from .upload import upload
 
@@ -314,7 +315,7 @@ class Exchange:
         """Yield, and look at the deadline, if this task has been served without a wait for too long."""
         connection, now = self.connection, trio.current_time()
         connection.unyielded += size
-        if now >= self.deadline:
+        if now >= self.deadline and not self.complete:
             raise self.timed_out(None)
         if connection.unyielded >= YIELD_BYTES or now - connection.yielded_at >= YIELD_SECONDS:
             await trio.lowlevel.checkpoint()

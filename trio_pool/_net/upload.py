@@ -12,7 +12,7 @@ the upload.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
@@ -92,10 +92,12 @@ class _Upload:
                 piece: Any = await anext(pieces)  # whatever the caller makes
             except StopAsyncIteration:
                 return None
-            if not isinstance(piece, (bytes, bytearray, memoryview)):
-                what = f"a body is made of bytes, not of {type(piece).__name__}"
-                raise UsageError(what, origin=exchange.request.origin)
-            return bytes(piece)
+            if type(piece) is bytes:
+                return piece
+            if isinstance(piece, (bytearray, memoryview)):
+                return bytes(cast("bytes", piece))
+            what = f"a body is made of bytes, not of {type(piece).__name__}"
+            raise UsageError(what, origin=exchange.request.origin)
         raise exchange.timed_out(None)  # the scope has swallowed the cancellation
 
     def _encode(self, piece: bytes | None) -> bytes:

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 import attrs
 
-from trio_pool.errors import DecodingError
+from ..errors import DecodingError
 
 PIECE: Final = 262_144
 """The most bytes that a decoder gives at once."""
@@ -72,8 +72,7 @@ class _Inflate(_Stream):
         inflater = self._inflater
         out = inflater.decompress(data or inflater.unconsumed_tail, PIECE)
         self.ended, self.surplus = inflater.eof, inflater.unused_data
-        # A full piece may have left output behind, even where all input was taken.
-        self.starved = self.ended or (len(out) < PIECE and not inflater.unconsumed_tail)
+        self.starved = self.ended or len(out) < PIECE  # zlib stops early only for want of input
         return out
 
 

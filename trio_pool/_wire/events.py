@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ..messages import RawHeaders
+from ..headers import RawHeaders
 
 
 @attrs.frozen

@@ -69,6 +69,9 @@ class H11Codec:
                     events.append(_head(event))
                 elif isinstance(event, h11.InformationalResponse):
                     events.append(_interim(event))
+                else:  # ConnectionClosed where no response was under way
+                    events.append(Violation("the server ended the connection out of turn"))
+                    break
         except h11.RemoteProtocolError as error:
             events.append(Violation(f"the server broke HTTP/1.1: {error}"))
         return events
@@ -86,7 +89,8 @@ class H11Codec:
 
 
 def _head(event: h11.Response) -> Head:
-    closes, keepalive, codings = event.http_version < b"1.1", None, []
+    closes, keepalive = event.http_version < b"1.1", None
+    codings: list[str] = []
     for name, value in event.headers:  # h11 has made the names lower case
         if name == b"connection":
             closes = closes or b"close" in [token.strip() for token in value.lower().split(b",")]

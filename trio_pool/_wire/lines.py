@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import io
 
-from trio_pool.errors import LimitExceeded
+from ..errors import LimitExceeded
 
 DEFAULT_CHARSET = "utf-8"
 _LONGEST_NAME = 40  # Python remembers every name it was asked for, so a server must not choose long ones
@@ -86,7 +86,7 @@ class LineDecoder:
         except LimitExceeded as error:
             self._failure = error.what
             self._partial = io.StringIO()
-            if final or not lines:
+            if not lines:
                 raise
             return lines
         if final and self._size:

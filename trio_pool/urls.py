@@ -1,0 +1,107 @@
+"""Where requests go: origins, and URLs in the parts that a request needs.
+
+URLs are taken apart by yarl; what yarl lets pass and a client must not send is refused before. No error here shows
+a URL's user information, query or fragment: secrets travel there.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import re
+
+import attrs
+import yarl
+
+from .errors import LocalProtocolError, UnsupportedProtocol, UsageError
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_BAD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and what is no character at all
+_AUTHORITY = re.compile(r"[^:/?#]+://(?:[^/?#]*@)?(\[[^/?#@\]]*\]|[^/?#@\[\]:]*)(?::([0-9]*))?(?=[/?#]|$)")
+_HOST = re.compile(r"[A-Za-z0-9\-._~]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9\-._~%]+)?")
+
+
+@attrs.frozen(cache_hash=True)
+class Origin:
+    """Where a connection leads: whatever makes two connections not interchangeable.
+
+    :ivar scheme: "http" or "https".
+    :ivar host: a name in its ASCII form, or an IP address without brackets; lower case.
+    :ivar port: the TCP port.
+    :ivar uds: the path of a Unix socket that is dialled instead of host and port, or None.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    uds: str | None = None
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        via = f" over {self.uds}" if self.uds is not None else ""
+        return f"{self.scheme}://{host}:{self.port}{via}"
+
+
+@attrs.frozen
+class Target:
+    """A URL in the parts that a request needs."""
+
+    origin: Origin
+    path: bytes
+    authority: bytes
+    authorization: bytes | None = attrs.field(repr=False)
+
+
+def parse_url(url: str) -> yarl.URL:
+    """A URL with a scheme and a host.
+
+    :raises UnsupportedProtocol: without scheme or host, or with a scheme other than http and https.
+    :raises LocalProtocolError: with a control character.
+    :raises UsageError: with a host or port that cannot be.
+    """
+    check_characters(url, "URL")
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() not in DEFAULT_PORTS:
+        raise UnsupportedProtocol(f"the URL {redact(url)!r} must start with http:// or https://")
+    parts = _AUTHORITY.match(url)
+    if parts is not None and not parts[1]:
+        raise UnsupportedProtocol(f"the URL {redact(url)!r} has no host")
+    try:
+        parsed = yarl.URL(url)
+        if parts is not None and parsed.explicit_port != 0 and _HOST.fullmatch(parsed.raw_host or ""):
+            return parsed
+    except ValueError:
+        pass
+    raise UsageError(f"the URL {redact(url)!r} has a host or port that cannot be")
+
+
+def check_characters(text: str, what: str) -> None:
+    """Refuse what must not be in a URL in any form.
+
+    :raises LocalProtocolError: a control character or half of a surrogate pair.
+    """
+    bad = _BAD.search(text)
+    if bad is not None:
+        raise LocalProtocolError(f"the {what} has the character {bad.group()!r} at position {bad.start()}")
+
+
+def redact(url: str) -> str:
+    """The URL without what may be user information, and without its query and fragment."""
+    return re.sub(r"^([^:/?#]*://)?.*@", r"\1…@", url, flags=re.DOTALL).partition("?")[0].partition("#")[0]
+
+
+@functools.lru_cache(maxsize=1024)
+def target_of(url: str) -> Target:
+    """What `parse_url` finds, in the parts that a request needs. Cached: programs ask the same URLs again."""
+    parsed = parse_url(url)
+    host, scheme = (parsed.raw_host or "").replace("%25", "%"), parsed.scheme
+    port = parsed.port or DEFAULT_PORTS[scheme]
+    shown = f"[{host.partition('%')[0]}]" if ":" in host else host  # a zone is nobody else's business (RFC 6874)
+    authority = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+    authorization = None
+    if parsed.user is not None or parsed.password is not None:
+        secret = f"{parsed.user or ''}:{parsed.password or ''}".encode()
+        authorization = b"Basic " + base64.b64encode(secret)
+    path = parsed.raw_path_qs or "/"
+    return Target(Origin(scheme, host, port), path.encode("ascii"), authority.encode("ascii"), authorization)
