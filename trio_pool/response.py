@@ -23,6 +23,9 @@ from .sse import EventParser, ServerSentEvent
 
 T = TypeVar("T")
 
+SLICE = 4096
+"""Bytes that are parsed for lines or events before other tasks may have their turn."""
+
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.IGNORECASE)
 
 
@@ -139,21 +142,21 @@ class Response:
         :raises ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: it did not arrive.
         """
         if self._content is None:
-            self._begin()
+            decoder = self._begin()
             raw = b"".join(await self._receive(self._exchange.receive_all))
-            self._content = raw if not self._head.codings else self._decode(raw)
+            self._content = raw if decoder is None else await self._decode(decoder, raw)
         return self._content
 
-    def _decode(self, raw: bytes) -> bytes:
+    async def _decode(self, decoder: Decoder, raw: bytes) -> bytes:
+        pieces: list[bytes] = []
         try:
-            decoder = self._decoder()
-            if decoder is None:
-                return raw
-            content = b"".join(decoder.feed(raw))
+            for piece in decoder.feed(raw):
+                pieces.append(piece)
+                await self._exchange.be_fair(len(piece))
             decoder.finish()
         except DecodingError as error:
             raise self._fail(error) from error
-        return content
+        return b"".join(pieces)
 
     @property
     def content(self) -> bytes:
@@ -192,7 +195,7 @@ class Response:
     def iter_raw(self) -> BodyIterator[bytes]:
         """The body as it comes, not decoded."""
         self._begin()
-        return BodyIterator(self, None, _as_it_is, _nothing)
+        return BodyIterator(self, self._receive_piece, None, _as_it_is, _nothing, 0)
 
     def iter_bytes(self) -> BodyIterator[bytes]:
         """The body as it comes, decoded. Each piece is at most some 256 KiB.
@@ -207,7 +210,7 @@ class Response:
     def iter_lines(self) -> BodyIterator[str]:
         """The body by lines, without their ends: LF, CRLF or CR."""
         lines = LineDecoder(self.charset)
-        return self._iterate(lines.feed, lines.flush)
+        return self._iterate(lines.feed, lines.flush, SLICE)
 
     def iter_events(self) -> BodyIterator[ServerSentEvent]:
         """The body as server-sent events, each at most 1 MiB.
@@ -220,13 +223,15 @@ class Response:
             parser.finish()
             return ()
 
-        return self._iterate(parser.feed, finish)
+        return self._iterate(parser.feed, finish, SLICE)
 
-    def _iterate(self, feed: Callable[[bytes], Iterable[T]], finish: Callable[[], Iterable[T]]) -> BodyIterator[T]:
+    def _iterate(
+        self, feed: Callable[[bytes], Iterable[T]], finish: Callable[[], Iterable[T]], slice_size: int = 0
+    ) -> BodyIterator[T]:
         if self._content is not None:
-            return BodyIterator(self, None, feed, finish, self._content)
-        self._begin()
-        return BodyIterator(self, self._decoder(), feed, finish)
+            return BodyIterator(self, _Stored(self._content).receive, None, feed, finish, slice_size)
+        decoder = self._begin()
+        return BodyIterator(self, self._receive_piece, decoder, feed, finish, slice_size)
 
     # ---- leaving ----
 
@@ -248,23 +253,27 @@ class Response:
 
     # ---- reading ----
 
-    def _begin(self) -> None:
+    def _begin(self) -> Decoder | None:
+        """Start to read the body, once. What undoes its content codings, where there is something to undo."""
         if self._is_streamed:
             raise UsageError("the response's body was read already", origin=self.request.origin)
         if self._lease is None:
             raise UsageError("the response is closed: its body is gone", origin=self.request.origin)
         self._is_streamed = True
-
-    def _decoder(self) -> Decoder | None:
-        """What undoes the content codings; a response without a body has none to undo (RFC 9110 section 8.4)."""
-        if self.request.method == "HEAD" or self.status_code == 304:
-            return None
-        return decoder_for(self._head.codings)
+        if not self._head.codings or self.request.method == "HEAD" or self.status_code == 304:
+            return None  # RFC 9110 section 8.4: without a body they say what it would be
+        try:
+            return decoder_for(self._head.codings)
+        except DecodingError as error:
+            raise self._fail(error) from error
 
     def _fail(self, error: DecodingError | LimitExceeded) -> TrioPoolError:
         """The body makes no sense: the connection is done with, and this is what to raise."""
         self._release()
-        return self._exchange.error(type(error), error.what)
+        return self._exchange.error(type(error), error.what, error.advice)
+
+    async def _receive_piece(self) -> bytes:
+        return await self._receive(self._exchange.receive)
 
     async def _receive(self, receive: Callable[[], Awaitable[T]]) -> T:
         """Receive some of the body, or all; afterwards the connection is ours, given back, or cut."""
@@ -286,25 +295,26 @@ class Response:
 class BodyIterator(Generic[T]):
     """Iterates over a body, turned into what was asked for. Not a generator: leaving it early costs nothing."""
 
-    __slots__ = ("_decoded", "_decoder", "_feed", "_finish", "_is_done", "_pending", "_response")
+    __slots__ = ("_decoded", "_decoder", "_feed", "_finish", "_is_done", "_pending", "_receive", "_response", "_slice")
 
     def __init__(
         self,
         response: Response,
+        receive: Callable[[], Awaitable[bytes]],
         decoder: Decoder | None,
         feed: Callable[[bytes], Iterable[T]],
         finish: Callable[[], Iterable[T]],
-        content: bytes | None = None,
+        slice_size: int,
     ) -> None:
         self._response = response
+        self._receive = receive
         self._decoder = decoder
         self._feed = feed
         self._finish = finish
-        self._is_done = content is not None
-        self._decoded: Iterator[bytes] = iter(())  # taken one by one, since a few bytes can become many pieces
+        self._slice = slice_size  # the most bytes that `feed` gets at once, or 0 where it does not matter
+        self._is_done = False
+        self._decoded: Iterator[bytes] = iter(())  # taken one by one: a few bytes can become many pieces
         self._pending: deque[T] = deque()
-        if content is not None:
-            self._pending += [*feed(content), *finish()]
 
     def __aiter__(self) -> BodyIterator[T]:
         return self
@@ -334,23 +344,35 @@ class BodyIterator(Generic[T]):
             raise self._response._fail(error) from error
 
     async def _refill(self) -> None:
-        response = self._response
-        piece = await response._receive(response._exchange.receive)
+        piece = await self._receive()
         try:
             if not piece:
                 self._end()
-            elif self._decoder is None:
+            elif self._decoder is None and not self._slice:
                 self._pending += self._feed(piece)
             else:
-                self._decoded = self._decoder.feed(piece)
+                decoded = (piece,) if self._decoder is None else self._decoder.feed(piece)
+                self._decoded = _slices(decoded, self._slice) if self._slice else iter(decoded)
         except (DecodingError, LimitExceeded) as error:
-            raise response._fail(error) from error
+            raise self._response._fail(error) from error
 
     def _end(self) -> None:
         self._is_done = True
         if self._decoder is not None:
             self._decoder.finish()
         self._pending += self._finish()
+
+
+class _Stored:
+    """A body that was read before, piece by piece once more."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def receive(self) -> bytes:
+        """The body, then b""."""
+        content, self._content = self._content, b""
+        return content
 
 
 class Streaming:
@@ -371,6 +393,12 @@ class Streaming:
     ) -> None:
         if self._response is not None:
             self._response.close()
+
+
+def _slices(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    for piece in pieces:
+        for start in range(0, len(piece) or 1, size):
+            yield piece[start : start + size]
 
 
 def _as_it_is(piece: bytes) -> tuple[bytes, ...]:

@@ -37,7 +37,6 @@ MAX_CODINGS: Final = 5
 """The most codings of one body. Each multiplies what a byte on the wire can become."""
 
 _INPUT = 65_536  # bytes taken from the caller's at once: libraries copy what they have left over
-_OLD_BROTLI_INPUT = 1_024
 _WINDOW_LOG = 23  # 8 MiB: the most that a server may use and a client must take (RFC 9659)
 
 
@@ -113,27 +112,11 @@ class _Brotli(_Stream):
         return out
 
 
-class _OldBrotli(_Stream):
-    """brotli before 1.2, which gives all that its input yields: only the input can be bounded."""
-
-    def __init__(self, library: Any) -> None:
-        self.errors = (library.error,)
-        self._decompressor = library.Decompressor()
-        self._data, self._at = b"", 0
-
-    def step(self, data: bytes) -> bytes:
-        if data:
-            self._data, self._at = data, 0
-        start, self._at = self._at, self._at + _OLD_BROTLI_INPUT
-        out: bytes = self._decompressor.process(self._data[start : self._at])
-        self.starved = self._at >= len(self._data)
-        self.ended = self.starved and self._decompressor.is_finished()
-        return out
-
-
 def _open_brotli() -> _Stream:
     library = import_module("brotli")
-    return (_Brotli if hasattr(library.Decompressor, "can_accept_more_data") else _OldBrotli)(library)
+    if not hasattr(library.Decompressor, "can_accept_more_data"):
+        raise DecodingError("the body has the content coding 'br', and the installed brotli is older than 1.2")
+    return _Brotli(library)
 
 
 class _Zstd(_Stream):
@@ -152,80 +135,6 @@ class _Zstd(_Stream):
         self.starved = frame.eof or frame.needs_input
         self.surplus = frame.unused_data
         return out
-
-
-class _Zstandard(_Stream):
-    """A zstd frame by the zstandard package.
-
-    It gives all that its input yields, so the input is cut where blocks end: a block has at most 128 KiB.
-    """
-
-    def __init__(self) -> None:
-        library: Any = import_module("zstandard")
-        self.errors = (library.ZstdError,)
-        self._frame = library.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG).decompressobj()
-        self._cuts = _FrameCuts()
-        self._data, self._at = b"", 0
-
-    def step(self, data: bytes) -> bytes:
-        if data:
-            self._data, self._at = data, 0
-        start, self._at = self._at, self._cuts.next(self._data, self._at)
-        out: bytes = self._frame.decompress(self._data[start : self._at])
-        self.ended = self._frame.eof
-        self.starved = self.ended or self._at == len(self._data)
-        if self.ended:
-            self.surplus = self._frame.unused_data + self._data[self._at :]
-        return out
-
-
-class _FrameCuts:
-    """Where the headers and blocks of one zstd frame end (RFC 8878 §3.1).
-
-    A header is gathered until `_need` bytes of it are there; then `_read` reads it, and says how many bytes
-    come after it that need no reading.
-    """
-
-    def __init__(self) -> None:
-        self._head = b""
-        self._need = 8  # no frame is shorter
-        self._read: Callable[[bytes], int] = self._read_start
-        self._rest = 0
-        self._checksum = 0
-
-    def next(self, data: bytes, start: int) -> int:
-        """The end of the header or block, or of the part of it that data has from start on."""
-        if self._rest:
-            end = min(len(data), start + self._rest)
-            self._rest -= end - start
-            return end
-        end = min(len(data), start + self._need - len(self._head))
-        self._head += data[start:end]
-        if len(self._head) == self._need:
-            self._rest = self._read(self._head)
-        return end
-
-    def _read_start(self, head: bytes) -> int:
-        magic = int.from_bytes(head[:4], "little")
-        if magic & 0xFFFFFFF0 == 0x184D2A50:  # a skippable frame (§3.1.2)
-            return int.from_bytes(head[4:], "little")
-        if magic != 0xFD2FB528:
-            raise DecodingError("the zstd body is corrupt")
-        flags = head[4]  # §3.1.1.1.1
-        single_segment = flags >> 5 & 1
-        self._checksum = 4 * (flags >> 2 & 1)
-        window = 1 - single_segment
-        dictionary_id = (0, 1, 2, 4)[flags & 3]
-        content_size = (single_segment, 2, 4, 8)[flags >> 6]
-        self._need = 5 + window + dictionary_id + content_size + 3  # with the first block's header
-        self._read = self._read_block
-        return 0
-
-    def _read_block(self, head: bytes) -> int:
-        block = int.from_bytes(head[-3:], "little")  # §3.1.1.2
-        last, kind, size = block & 1, block >> 1 & 3, block >> 3
-        self._head, self._need = b"", 3
-        return (1 if kind == 1 else size) + last * self._checksum  # kind 1: one byte, repeated
 
 
 @attrs.frozen
@@ -249,7 +158,6 @@ _OPTIONAL = (  # the coding, the module that must be there, and what undoes it: 
     ("br", "brotli", _Coding(_open_brotli)),
     ("zstd", "_zstd", _Coding(partial(_Zstd, "compression.zstd"), joined=True)),
     ("zstd", "backports.zstd", _Coding(partial(_Zstd, "backports.zstd"), joined=True)),
-    ("zstd", "zstandard", _Coding(_Zstandard, joined=True)),
 )
 
 
