@@ -38,7 +38,8 @@ class Place:
             return closed(self.origin)
         if isinstance(self.result, Refuse) and isinstance(self.result.error, TrioPoolError):
             return afresh(self.result.error)
-        kind, what, advice = _DIALLING if self.is_covered else _WAITING
+        is_covered = self.is_covered if self.result is None else isinstance(self.result, Refuse) and self.result.covered
+        kind, what, advice = _DIALLING if is_covered else _WAITING
         return (TotalTimeout if self.is_total else kind)(
             f"{what} (the pool has {crowd})",
             origin=self.origin,

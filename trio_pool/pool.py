@@ -29,7 +29,7 @@ from ._core.figures import PoolStatistics
 from ._core.slots import Slots
 from ._net.connection import Connection
 from ._net.dial import dial
-from ._net.exchange import Stale, begin
+from ._net.exchange import Exchange, Stale, begin
 from ._net.network import Network, SystemNetwork
 from ._net.streams import Stream
 from .config import Limits, PoolConfig
@@ -97,6 +97,7 @@ class Pool:
             is_dead=methodcaller("is_dead"),
         )
         self._nap = trio.CancelScope()  # around the sleep of the task that expires
+        self._dials: dict[Slot, trio.CancelScope] = {}
         self._watched: dict[Slot, Watch] = {}
         self._vacated: trio.Event | None = None
         self._acquire_timeouts = 0
@@ -123,27 +124,27 @@ class Pool:
 
         :param deadline: of the whole request by trio's clock; by default its total timeout from now.
         """
+        self._check_open(request.origin)
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
         asked_at = trio.current_time()
         if deadline is None:
             deadline = asked_at + limits.total
         lease = await self._acquire(request.origin, limits, deadline)
-        while True:
-            try:
-                exchange = await begin(lease.connection, request, limits, deadline)
-            except Stale as stale:
-                if not lease.is_reused:
-                    lease.release(reusable=False)
-                    raise stale.error from stale.error.__cause__
-            except BaseException:
-                lease.release(reusable=False)
-                raise
-            else:
-                return Response(exchange, lease, asked_at)
+        try:
+            return Response(await self._begin(lease, request, limits, deadline), lease, asked_at)
+        except Stale as stale:
+            may_have_been_processed = stale.error.may_have_been_processed
+        try:
             lease = await self._redial(lease, limits, deadline)
+            return Response(await self._begin(lease, request, limits, deadline), lease, asked_at)
+        except TrioPoolError as error:
+            error.may_have_been_processed |= may_have_been_processed
+            raise
 
     async def acquire(self, origin: Origin) -> Lease:
         """A lease of one connection, which is the caller's to release. Raises as `stream`."""
+        self._check_open(origin)
+        await trio.lowlevel.checkpoint_if_cancelled()
         return await self._acquire(origin, self._limits, math.inf)
 
     def lease(self, origin: Origin | str) -> Leasing:
@@ -162,8 +163,8 @@ class Pool:
         if not 1 <= count <= self.config.max_connections_per_host:
             most = self.config.max_connections_per_host
             raise UsageError(f"count must be from 1 to {most} (max_connections_per_host), not {count!r}")
-        self._check_open()
         target = self._route(origin if isinstance(origin, Origin) else target_of(origin).origin)
+        self._check_open(target)
         watches = [self._watched.setdefault(slot, Watch()) for slot in self._slots.prewarm(target, count)]
         self._carry_out()
         await trio.lowlevel.checkpoint()
@@ -179,14 +180,18 @@ class Pool:
         :param timeout: seconds; what has not finished by then is cut.
         """
         self._check_run()
-        self._vacated = self._vacated or trio.Event()
+        if not timeout >= 0:
+            raise UsageError(f"timeout must be a number of seconds, not {timeout!r}")
+        self._vacated = vacated = self._vacated or trio.Event()
         self._slots.drain()
         self._carry_out()
         try:
             with trio.move_on_after(timeout):
-                await self._vacated.wait()
+                await vacated.wait()
         finally:
             self._shut()
+            with trio.CancelScope(shield=True):  # for dials, which end at once
+                await vacated.wait()
 
     def statistics(self) -> PoolStatistics:
         """The figures now."""
@@ -202,7 +207,6 @@ class Pool:
 
     async def _acquire(self, origin: Origin, limits: Limits, deadline: float) -> Lease:
         """A lease: at once and without a yield from an idle connection, else after one wait."""
-        self._check_open()
         if self._uds is not None:
             origin = self._route(origin)
         slots = self._slots
@@ -231,6 +235,19 @@ class Pool:
         self._carry_out()
         return await self._wait(waiter, place)
 
+    async def _begin(self, lease: Lease, request: Request, limits: Limits, deadline: float) -> Exchange:
+        """One try. The lease is given back if it fails, but for a reused connection that proves to be stale."""
+        try:
+            return await begin(lease.connection, request, limits, deadline)
+        except Stale as stale:
+            if lease.is_reused:
+                raise
+            lease.release(reusable=False)
+            raise stale.error from stale.error.__cause__
+        except BaseException:
+            lease.release(reusable=False)
+            raise
+
     async def _wait(self, waiter: Waiter, place: Place) -> Lease:
         def give_up_the_place(_: Any) -> trio.lowlevel.Abort:
             place.is_covered = self._slots.is_covered(waiter)
@@ -242,15 +259,17 @@ class Pool:
             place.task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(give_up_the_place)
         if isinstance(place.result, Slot):
+            if self._slots.is_shut:
+                raise closed(place.origin)  # in the same step in which the slot was granted
             return Lease(self, place.result)
         if place.result is None or place.result.why == "deadline":
             self._acquire_timeouts += 1
         raise place.refusal(self._slots.crowd(place.origin)) from getattr(place.result, "error", None)
 
-    def _check_open(self) -> None:
+    def _check_open(self, origin: Origin) -> None:
         self._check_run()
         if not self._slots.open:
-            raise closed(None)
+            raise closed(origin)
 
     def _check_run(self) -> None:
         try:
@@ -307,6 +326,8 @@ class Pool:
 
     def _shut(self) -> None:
         self._slots.shut()
+        for scope in self._dials.values():
+            scope.cancel()
         self._carry_out()
 
     async def _expire(self) -> None:
@@ -324,10 +345,13 @@ class Pool:
         seconds = self._limits.connection if place is None else place.limits.connection
         error: TrioPoolError = closed(slot.origin)
         stream: Stream | None = None
+        scope = self._dials[slot] = trio.CancelScope(deadline=started + seconds)
+        if self._slots.is_shut:
+            scope.cancel()
         try:
-            with trio.CancelScope(deadline=started + seconds) as scope:
+            with scope:
                 stream = await dial(self._network, slot.origin, self._context(slot.origin))
-            if scope.cancelled_caught:
+            if scope.cancelled_caught and not self._slots.is_shut:
                 error = slow_dial(slot.origin, seconds)
         except TrioPoolError as failure:
             error = failure
@@ -339,6 +363,7 @@ class Pool:
 
     def _report(self, slot: Slot, stream: Stream | None, error: TrioPoolError, started: float) -> None:
         now = trio.current_time()
+        del self._dials[slot]
         if stream is None:
             self._slots.dial_failed(slot, error)
         else:
@@ -408,16 +433,12 @@ class Lease:
         pool = self._pool
         if pool is None or pool._slots.is_shut:
             return
-        warnings.warn(
-            f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`",
-            ResourceWarning,
-            stacklevel=2,
-            source=self,
-        )
         try:
             pool._token.run_sync_soon(pool._reclaim, self._slot, self._slot.uses, idempotent=True)
         except trio.RunFinishedError:
-            pass
+            return
+        what = f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`"
+        warnings.warn(what, ResourceWarning, stacklevel=2, source=self)
 
 
 @lru_cache(maxsize=1)

@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+import trio
+
 from ._net.exchange import Exchange
 from ._wire.decoding import Decoder, decoder_for
 from ._wire.lines import LineDecoder, known_charset
-from .errors import DecodingError, LimitExceeded, StatusError, TrioPoolError, UsageError
+from .errors import DecodingError, LimitExceeded, ReadError, StatusError, TrioPoolError, UsageError
 from .headers import Headers
 from .messages import Request, Timings
 from .sse import EventParser, ServerSentEvent
@@ -145,6 +147,8 @@ class Response:
             decoder = self._begin()
             raw = b"".join(await self._receive(self._exchange.receive_all))
             self._content = raw if decoder is None else await self._decode(decoder, raw)
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
         return self._content
 
     async def _decode(self, decoder: Decoder, raw: bytes) -> bytes:
@@ -279,6 +283,8 @@ class Response:
         """Receive some of the body, or all; afterwards the connection is ours, given back, or cut."""
         if self._is_reading:
             raise UsageError("two tasks read one response at once", origin=self.request.origin)
+        if self._lease is None:
+            raise self._exchange.error(ReadError, "the response was closed before its body was read")
         self._is_reading = True
         try:
             result = await receive()
@@ -410,4 +416,5 @@ def _nothing() -> tuple[()]:
 
 
 def _between(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else end - start
+    """Seconds; none where the end came first, as it can where a server answers early."""
+    return None if start is None or end is None else max(0.0, end - start)

@@ -125,10 +125,14 @@ class Grant:
 
 @attrs.frozen(eq=False)
 class Refuse:
-    """Tell the waiter that it gets nothing, and why."""
+    """Tell the waiter that it gets nothing, and why.
+
+    :ivar covered: whether a dial was under way for it.
+    """
 
     waiter: Waiter
     why: Literal["dial failed", "deadline", "closed"]
+    covered: bool
     error: Exception | None = None
 
 

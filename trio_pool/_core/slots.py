@@ -125,7 +125,7 @@ class Slots:
 
     def is_covered(self, waiter: Waiter) -> bool:
         """Whether a dial is under way for the waiter."""
-        return waiter.dial is not None or waiter.standing is waiter.queue.covered
+        return waiter.standing is not waiter.queue.uncovered
 
     def cancel(self, waiter: Waiter) -> bool:
         """Leave the line. Whether the waiter still stood in it; a dial it started goes on for others."""
@@ -395,8 +395,9 @@ class Slots:
         self._cover(queue)
 
     def _refuse(self, waiter: Waiter, why: Any, error: Exception | None = None) -> None:
+        covered = waiter.standing is not waiter.queue.uncovered  # covered, or waiting for a dial of its own
         self._leave(waiter)
-        self.decisions.append(Refuse(waiter, why, error))
+        self.decisions.append(Refuse(waiter, why, covered, error))
 
     def _cover(self, queue: Queue) -> None:
         """Move the oldest uncovered waiters under the dials that cover nobody."""

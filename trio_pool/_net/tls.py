@@ -1,9 +1,10 @@
 """TLS over any `Stream`, as a `Stream`: an `ssl.SSLObject` between two memory buffers.
 
-Strategy. Plaintext goes through the TLS object at once; only its ciphertext can block. A send is *owed* while
-some of its ciphertext has not been taken by the network: nothing more is encrypted until it has, and the
-caller, who was told to wait, offers the same bytes again and then learns how many were sent. So what
-`send_nowait` has counted has left, and memory stays bounded.
+Strategy. Plaintext goes through the TLS object at once; only its ciphertext can block. A send is at most one record,
+and *owed* while some of its ciphertext has not been taken by the network: nothing more is encrypted until it has,
+and the caller, who was told to wait, offers the same bytes again and then learns how many were sent. So memory
+stays bounded, what `send_nowait` has counted has left, and what it has not counted the peer cannot have decrypted:
+of a record that is not there whole nothing can be read.
 
 Receiving feeds the TLS object until it gives plaintext, says that the peer has ended its side properly (b""),
 or an end without close_notify shows a cut (`ssl.SSLEOFError`). Session tickets and key updates are neither.
@@ -18,8 +19,8 @@ from .streams import Stream
 _RECORDS = 65536
 """Bytes of ciphertext taken from the network at a time: four records."""
 
-_ENCRYPT_AT_ONCE = 262144
-"""Bytes of plaintext that may be owed."""
+_RECORD = 16384
+"""Bytes of plaintext in a record at most (RFC 8446 section 5.1)."""
 
 
 class TLSStream:
@@ -50,7 +51,7 @@ class TLSStream:
                 await self._flush()
                 await self._fill()
             except ssl.SSLError:
-                self._flush_nowait()
+                self._try_to_flush()
                 raise
             else:
                 await self._flush()
@@ -72,7 +73,7 @@ class TLSStream:
     def send_nowait(self, data: bytes | memoryview) -> int:
         """How many bytes of plaintext have left, encrypted."""
         if not self._owed:
-            self._owed = self.ssl_object.write(data[:_ENCRYPT_AT_ONCE])
+            self._owed = self.ssl_object.write(data[:_RECORD])
         if not self._flush_nowait():
             raise BlockingIOError
         sent, self._owed = self._owed, 0
@@ -101,15 +102,12 @@ class TLSStream:
             self.ssl_object.unwrap()
         except (OSError, ValueError):  # the peer's close_notify is not here, or ours makes no sense any more
             pass
-        try:
-            self._flush_nowait()
-        except OSError:
-            pass
+        self._try_to_flush()
         self._stream.close()
 
     def _fill_nowait(self) -> None:
         """Take ciphertext from the network, or raise BlockingIOError."""
-        self._flush_nowait()  # a key update may want an answer
+        self._try_to_flush()  # a key update may want an answer; what has arrived counts even if nothing can leave
         ciphertext = self._stream.recv_nowait(_RECORDS)
         if ciphertext:
             self._incoming.write(ciphertext)
@@ -134,6 +132,12 @@ class TLSStream:
                 return False
             self._unsent = self._unsent[taken:]
         return True
+
+    def _try_to_flush(self) -> None:
+        try:
+            self._flush_nowait()
+        except OSError:
+            pass
 
     async def _flush(self) -> None:
         while not self._flush_nowait():

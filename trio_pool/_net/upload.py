@@ -36,13 +36,14 @@ async def upload(exchange: Exchange, rest: Sequence[bytes | memoryview]) -> bool
     work = _Upload(exchange)
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(work.watch, nursery.cancel_scope)
+        sending = trio.CancelScope()
+        nursery.start_soon(work.watch, sending)
         try:
-            await work.send(rest)
-        except trio.Cancelled:
-            raise
+            with sending:  # takes out what is its own, also of a group that the caller's iterable makes
+                await work.send(rest)
         except BaseException as error:  # taken out of the nursery's group and raised as itself below
             failure = error
+        nursery.cancel_scope.shield = True  # the watcher ends at once, and only by this cancellation
         nursery.cancel_scope.cancel()
     failure = failure or work.verdict
     if failure is not None:
