@@ -129,11 +129,10 @@ class Slots:
 
     def cancel(self, waiter: Waiter) -> bool:
         """Leave the line. Whether the waiter still stood in it; a dial it started goes on for others."""
-        dial, waiter.dial = waiter.dial, None
         if waiter.standing is not None:
             self._leave(waiter)
-        elif dial is not None:
-            self._share(dial)
+        elif waiter.dial is not None:
+            self._share(waiter.dial)
         else:
             return False
         self._forget_if_empty(waiter.queue)
@@ -390,8 +389,7 @@ class Slots:
         del part[waiter]
         waiter.standing = None
         if waiter.dial is not None:
-            waiter.dial.demand = None  # the dial goes on, for whoever is the oldest
-            waiter.dial = None
+            self._unlink(waiter.dial)  # the dial goes on, for whoever is the oldest
         self._cover(queue)
 
     def _refuse(self, waiter: Waiter, why: Any, error: Exception | None = None) -> None:
@@ -499,17 +497,22 @@ class Slots:
 
     def _share(self, slot: Slot) -> None:
         """An exclusive dial whose requester went away serves anyone."""
+        self._unlink(slot)
         slot.exclusive = False
-        slot.demand = None
         slot.queue.covering += 1
         self._cover(slot.queue)
+
+    def _unlink(self, slot: Slot) -> Waiter | None:
+        """The dial is no longer that waiter's own."""
+        waiter, slot.demand = slot.demand, None
+        if waiter is not None:
+            waiter.dial = None
+        return waiter
 
     def _end_dial(self, slot: Slot) -> Waiter | None:
         """The dial has ended; the waiter that it was started for, if that one still waits."""
         self._expect(slot, State.DIALLING)
-        waiter, slot.demand = slot.demand, None
-        if waiter is not None:
-            waiter.dial = None
+        waiter = self._unlink(slot)
         slot.queue.dialling -= 1
         self.dialling -= 1
         if not slot.exclusive:
