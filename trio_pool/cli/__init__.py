@@ -1,0 +1,1 @@
+"""The command `trio-pool`: fetch a URL, and see what a pool is worth."""

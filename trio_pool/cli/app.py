@@ -1,0 +1,134 @@
+"""The commands and their options: what is asked for, checked, and handed to the modules that do it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import click
+import trio
+from rich.console import Console
+
+from .. import Timeouts, __version__
+from . import demo as demo_module
+from . import get as get_module
+from . import report
+from .embedded import OriginError
+from .schedule import plan
+
+
+class Finite(click.FloatRange):
+    """A number in a range; "nan" is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Refuse what is no number before the range is looked at: "nan" is in every range."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
+
+
+SECONDS = Finite(min=0, max=86_400, min_open=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def command() -> None:
+    """The connection pool for trio: fetch a URL, or see what a pool is worth."""
+
+
+def _field(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[tuple[str, str]]:
+    fields = []
+    for text in texts:
+        name, colon, value = text.partition(":")
+        if not colon:
+            raise click.BadParameter("a header is written 'Name: value'")
+        fields.append((name.strip(), value.strip()))
+    return fields
+
+
+def _content(_: click.Context, __: click.Parameter, text: str | None) -> bytes | None:
+    if text is None or not text.startswith("@"):
+        return None if text is None else text.encode("utf-8")
+    try:
+        with click.open_file(text[1:], "rb") as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise click.BadParameter(f"cannot read {text[1:]!r}: {error.strerror}") from None
+
+
+def _timeouts(whole: float | None, dial: float | None) -> Timeouts:
+    """One request never waits in line, and who bounds the whole does not mean to bound each silence."""
+    return Timeouts(total=whole, connection=dial, acquire=math.inf, write=whole, first_byte=whole, read=whole)
+
+
+@command.command()
+@click.argument("url")
+@click.option("-X", "--request", "method", metavar="METHOD", help="The method: GET, or POST with -d.")
+@click.option("-H", "--header", "headers", multiple=True, callback=_field, metavar="'NAME: VALUE'", help="Repeatable.")
+@click.option("-d", "--data", callback=_content, metavar="TEXT", help="The body; @FILE is read, @- is stdin.")
+@click.option("--json", "as_json", is_flag=True, help="Write the whole exchange as one JSON document.")
+@click.option("-v", "--verbose", is_flag=True, help="Show both heads, the timings and the pool on stderr.")
+@click.option("-i", "--include", is_flag=True, help="Write the response's head to stdout, before the body.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no status line and headers on stderr.")
+@click.option("-L", "--location", is_flag=True, help="Follow redirects; credentials stay with their origin.")
+@click.option(
+    "-o", "--output", default=get_module.STDOUT, metavar="FILE", help="Write to FILE what else goes to stdout."
+)
+@click.option("--fail", is_flag=True, help="Exit with status 1 when the answer's status is 400 or more.")
+@click.option("--max-time", type=SECONDS, metavar="SECONDS", help="For all of it; else 30 s of silence.")
+@click.option("--connect-timeout", type=SECONDS, metavar="SECONDS", help="For name, TCP and TLS together.")
+@click.option("-k", "--insecure", is_flag=True, help="Do not check the server's certificate.")
+@click.pass_context
+def get(
+    ctx: click.Context,
+    /,
+    method: str | None,
+    max_time: float | None,
+    connect_timeout: float | None,
+    **options: Any,
+) -> None:
+    """Fetch URL.
+
+    The status line and the headers go to stderr, without the values of secret ones; the body goes to stdout,
+    unpacked, piece by piece as it comes, so a pipe gets the body alone. With -i the headers go there, whole.
+
+    \b
+    Exit status:
+      0    there was an answer, whatever its status (but see --fail)
+      1    there was none, or not all of it
+      2    the request cannot be
+      130  interrupted
+    """
+    method = method or ("GET" if options["data"] is None else "POST")
+    order = get_module.Order(method=method, timeouts=_timeouts(max_time, connect_timeout), **options)
+    ctx.exit(trio.run(get_module.run, order))
+
+
+@command.command()
+@click.option("--rate", type=Finite(1, 200), default=100, show_default=True, help="Requests per second.")
+@click.option("--seconds", type=Finite(0.1, 60), default=4, show_default=True, help="For each arrangement.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of arrivals and service times.")
+@click.option("--json", "as_json", is_flag=True, help="Write the figures as a JSON document.")
+def demo(rate: float, seconds: float, seed: int, as_json: bool) -> None:
+    """Send one load through four arrangements of the pool.
+
+    A small TLS server is started in a process of its own; it answers as a hosted language model would. The
+    same requests, at the same times, go through a pool that reuses nothing, one that is too small with an
+    unbounded queue, the same with a bounded queue, and one of the right size.
+    """
+    schedule = plan(rate, seconds, seed)
+    try:
+        results = trio.run(demo_module.run, schedule, Console(stderr=True))
+    except OriginError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(report.document(schedule, results, seed), indent=2))
+    else:
+        report.show(_console(), schedule, results)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=80)
