@@ -137,17 +137,21 @@ class Client:
 
     async def _follow(self, request: Request) -> Response:
         deadline = trio.current_time() + self.pool.config.limits_for(request.timeouts).total
-        for _ in range(MAX_REDIRECTS + 1):
-            response = await self.pool.send(request, deadline=deadline)
+        response = await self.pool.send(request, deadline=deadline)
+        for _ in range(MAX_REDIRECTS):
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or location is None:
                 return response
             response.close()
             try:
                 request = redirected(request, response.status_code, location)
+                response = await self.pool.send(request, deadline=deadline)
             except TrioPoolError as error:
-                error.may_have_been_processed = True
+                error.may_have_been_processed = True  # a server has answered by now
                 raise
+        if response.status_code not in _REDIRECTS or "location" not in response.headers:
+            return response
+        response.close()
         what = f"the server redirected more than {MAX_REDIRECTS} times"
         raise TooManyRedirects(what, origin=request.origin, may_have_been_processed=True)
 

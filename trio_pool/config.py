@@ -35,12 +35,8 @@ def _count(minimum: int) -> Any:
     return check
 
 
-def _unbounded(value: Any) -> Any:
+def _unbounded(value: float | None) -> float:
     return math.inf if value is None else value
-
-
-def _limit(default: float | None, check: Any) -> Any:
-    return attrs.field(default=default, converter=_unbounded, validator=check)
 
 
 @attrs.frozen(kw_only=True)
@@ -97,18 +93,18 @@ class PoolConfig:
     :raises UsageError: for a nonsensical value; the message has the field's name.
     """
 
-    max_connections: float = _limit(100, _count(1))
-    max_connections_per_host: float = _limit(20, _count(1))
-    keepalive_timeout: float = _limit(30.0, _seconds)
-    connection_timeout: float = _limit(5.0, _seconds)
-    read_timeout: float = _limit(30.0, _seconds)
-    acquire_timeout: float = _limit(10.0, _seconds)
-    write_timeout: float = _limit(30.0, _seconds)
+    max_connections: float = attrs.field(default=100, converter=_unbounded, validator=_count(1))
+    max_connections_per_host: float = attrs.field(default=20, converter=_unbounded, validator=_count(1))
+    keepalive_timeout: float = attrs.field(default=30.0, converter=_unbounded, validator=_seconds)
+    connection_timeout: float = attrs.field(default=5.0, converter=_unbounded, validator=_seconds)
+    read_timeout: float = attrs.field(default=30.0, converter=_unbounded, validator=_seconds)
+    acquire_timeout: float = attrs.field(default=10.0, converter=_unbounded, validator=_seconds)
+    write_timeout: float = attrs.field(default=30.0, converter=_unbounded, validator=_seconds)
     first_byte_timeout: float | None = attrs.field(default=None, validator=_seconds)
-    total_timeout: float = _limit(None, _seconds)
-    max_waiting: float = _limit(1000, _count(0))
-    max_lifetime: float = _limit(1800.0, _seconds)
-    max_requests_per_connection: float = _limit(None, _count(1))
+    total_timeout: float = attrs.field(default=math.inf, converter=_unbounded, validator=_seconds)
+    max_waiting: float = attrs.field(default=1000, converter=_unbounded, validator=_count(0))
+    max_lifetime: float = attrs.field(default=1800.0, converter=_unbounded, validator=_seconds)
+    max_requests_per_connection: float = attrs.field(default=math.inf, converter=_unbounded, validator=_count(1))
     limits: Limits = attrs.field(
         default=attrs.Factory(lambda config: config._own_limits(), takes_self=True), init=False, repr=False, eq=False
     )

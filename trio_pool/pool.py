@@ -165,8 +165,9 @@ class Pool:
             raise UsageError(f"count must be from 1 to {most} (max_connections_per_host), not {count!r}")
         target = self._route(origin if isinstance(origin, Origin) else target_of(origin).origin)
         self._check_open(target)
-        watches = [self._watched.setdefault(slot, Watch()) for slot in self._slots.prewarm(target, count)]
+        self._slots.prewarm(target, count)
         self._carry_out()
+        watches = [self._watched.setdefault(slot, Watch()) for slot in self._dials if slot.origin == target]
         await trio.lowlevel.checkpoint()
         for watch in watches:
             await watch.ended.wait()
@@ -302,6 +303,7 @@ class Pool:
             self._vacated.set()
 
     def _do_dial(self, decision: Dial) -> None:
+        self._dials[decision.slot] = trio.CancelScope()
         self._nursery.start_soon(self._dial, decision.slot)
 
     def _do_grant(self, decision: Grant) -> None:
@@ -345,9 +347,8 @@ class Pool:
         seconds = self._limits.connection if place is None else place.limits.connection
         error: TrioPoolError = closed(slot.origin)
         stream: Stream | None = None
-        scope = self._dials[slot] = trio.CancelScope(deadline=started + seconds)
-        if self._slots.is_shut:
-            scope.cancel()
+        scope = self._dials[slot]
+        scope.deadline = started + seconds
         try:
             with scope:
                 stream = await dial(self._network, slot.origin, self._context(slot.origin))

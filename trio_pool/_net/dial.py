@@ -58,9 +58,9 @@ async def _first_to_answer(network: Network, addresses: Sequence[Address]) -> St
     race = _Race(network)
     try:
         async with trio.open_nursery() as nursery:
-            for address in addresses:
+            for place, address in enumerate(addresses):
                 failed = trio.Event()
-                nursery.start_soon(race.run, address, failed, nursery.cancel_scope)
+                nursery.start_soon(race.run, place, address, failed, nursery.cancel_scope)
                 with trio.move_on_after(ATTEMPT_DELAY):
                     await failed.wait()
     except BaseException:
@@ -75,14 +75,14 @@ class _Race:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._winner: Stream | None = None
-        self._errors: list[OSError] = []
+        self._errors: dict[int, OSError] = {}  # by the address's place
 
-    async def run(self, address: Address, failed: trio.Event, others: trio.CancelScope) -> None:
+    async def run(self, place: int, address: Address, failed: trio.Event, others: trio.CancelScope) -> None:
         """One attempt: on success everything else is cancelled."""
         try:
             stream = await self._network.connect(address)
         except OSError as error:
-            self._errors.append(error)
+            self._errors[place] = error
             failed.set()
             return
         if self._winner is not None:
@@ -97,9 +97,9 @@ class _Race:
             self._winner.close()
 
     def result(self) -> Stream:
-        """The winner's stream, or the first attempt's error, which speaks for the preferred address."""
+        """The winner's stream, or the error of the preferred address."""
         if self._winner is None:
-            raise self._errors[0]
+            raise self._errors[min(self._errors)]
         return self._winner
 
 

@@ -42,7 +42,7 @@ class Stream(Protocol):
         ...
 
     async def wait_readable(self) -> None:
-        """Wait until `recv_nowait` may succeed.
+        """Wait until `recv_nowait` may succeed, after it has raised BlockingIOError.
 
         :raises trio.ClosedResourceError: the stream was closed meanwhile.
         :raises trio.BusyResourceError: another task waits already.

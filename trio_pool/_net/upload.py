@@ -135,14 +135,19 @@ class _Upload:
             sending.cancel()
 
     def _look(self) -> bool:
-        """Take what is there of the response. Whether that is all for now."""
+        """Take what is there of the response. Whether there is nothing more to look for."""
+        while True:
+            try:
+                data = self._stream.recv_nowait(65536)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                raise self._exchange.broken(error) from error
+            if self._take(data):
+                return True
+
+    def _take(self, data: bytes) -> bool:
         exchange = self._exchange
-        try:
-            data = self._stream.recv_nowait(65536)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            raise exchange.broken(error) from error
         exchange.feed(data)
         while exchange.head is None and exchange.events:
             exchange.note(exchange.events.popleft())

@@ -84,7 +84,7 @@ class H11Codec:
 
     def _end(self, event: h11.EndOfMessage) -> End:
         connection = self._connection
-        keeps = connection.their_state is h11.DONE and not connection.trailing_data[0]
+        keeps = connection.their_state is h11.DONE and connection.trailing_data == (b"", False)
         return End(event.headers.raw_items(), keeps)
 
 

@@ -39,7 +39,7 @@ def command() -> None:
 
 
 def _field(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[tuple[str, str]]:
-    fields = []
+    fields: list[tuple[str, str]] = []
     for text in texts:
         name, colon, value = text.partition(":")
         if not colon:

@@ -122,7 +122,7 @@ async def run(schedule: Schedule, console: Console) -> list[Result]:
     async with embedded_origin(ROUND_TRIP) as origin:
         with _progress(console) as progress:
             task = progress.add_task("", total=len(tried) * len(schedule.requests))
-            results = []
+            results: list[Result] = []
             for arrangement in tried:
                 progress.update(task, description=arrangement.name)
                 results.append(await _try(arrangement, schedule, origin, lambda: progress.advance(task)))

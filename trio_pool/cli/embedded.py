@@ -7,7 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,7 +51,7 @@ class EmbeddedOrigin:
 
 
 @asynccontextmanager
-async def embedded_origin(round_trip: float) -> AsyncIterator[EmbeddedOrigin]:
+async def embedded_origin(round_trip: float) -> AsyncGenerator[EmbeddedOrigin]:
     """An origin in a process of its own, for as long as the block lasts.
 
     :param round_trip: seconds that one way there and back pretends to take when a connection is made.

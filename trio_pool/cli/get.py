@@ -6,7 +6,7 @@ import json
 import os
 import ssl
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import BinaryIO
 
@@ -119,7 +119,7 @@ def _say(lines: Iterable[str], prefix: str) -> None:
 
 
 @contextmanager
-def _output(path: str) -> Iterator[BinaryIO]:
+def _output(path: str) -> Generator[BinaryIO]:
     try:
         with _opened(path) as output:
             yield output

@@ -34,8 +34,8 @@ class Tally:
     """
 
     counts: dict[Outcome, int] = attrs.field(factory=lambda: dict.fromkeys(Outcome, 0))
-    latencies: list[float] = attrs.field(factory=list)
-    lateness: list[float] = attrs.field(factory=list)
+    latencies: list[float] = attrs.Factory(list[float])
+    lateness: list[float] = attrs.Factory(list[float])
     error: str | None = None
 
     @property

@@ -90,7 +90,7 @@ def _say(message: dict[str, Any]) -> None:
 def _server_context(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
-    authority.issue_cert(HOST).configure_cert(context)
+    authority.issue_cert(HOST).configure_cert(context)  # pyright: ignore[reportUnknownMemberType]  # trustme's
     return context
 
 
@@ -140,6 +140,8 @@ async def _next_request(stream: trio.SSLStream[trio.SocketStream], http: h11.Con
                 return body
             case h11.ConnectionClosed():
                 return None
+            case _:
+                continue  # a head: every path is answered alike
 
 
 async def _answer(stream: trio.SSLStream[trio.SocketStream], http: h11.Connection, body: bytes) -> None:
