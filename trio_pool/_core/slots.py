@@ -149,6 +149,7 @@ class Slots:
         self._evictions["dead"] += 1
         waiter = self._new_waiter(slot.queue, deadline, ticket)
         del self._connected[slot]
+        self._expiry.discard(slot)
         slot.connection = None
         slot.uses = 0
         slot.exclusive = True
