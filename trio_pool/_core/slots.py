@@ -257,6 +257,7 @@ class Slots:
             for waiter in [*queue.covered, *queue.uncovered]:
                 self._refuse(waiter, "closed")
             self._forget_if_empty(queue)
+        self._settle()  # nobody is in line any more
 
     def crowd(self, origin: Hashable) -> str:
         """How many there are of what, in all and for one origin, in words."""
