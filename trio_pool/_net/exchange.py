@@ -22,6 +22,7 @@ import trio
 from .._wire.events import End, Event, Head, Interim
 from ..config import Limits
 from ..errors import (
+    LimitExceeded,
     LocalProtocolError,
     Phase,
     ReadError,
@@ -248,7 +249,7 @@ class Exchange:
     def note(self, event: Event) -> None:
         """Learn from an event that is no piece of the body.
 
-        :raises RemoteProtocolError: it is a violation.
+        :raises RemoteProtocolError, LimitExceeded: it is a violation.
         """
         if isinstance(event, Head):
             self.head = event
@@ -261,9 +262,9 @@ class Exchange:
         elif isinstance(event, Interim):
             self._interims += 1
             if self._interims > MAX_INTERIM:
-                raise self.error(RemoteProtocolError, f"the server sent more than {MAX_INTERIM} interim responses")
+                raise self.error(LimitExceeded, f"the server sent more than {MAX_INTERIM} interim responses")
         elif not isinstance(event, bytes):
-            raise self.error(RemoteProtocolError, event.what)
+            raise self.error(LimitExceeded if event.is_limit else RemoteProtocolError, event.what)
 
     def feed(self, data: bytes) -> None:
         """Bytes that arrived; b"" for the end of the connection.

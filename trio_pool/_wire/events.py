@@ -46,9 +46,10 @@ class End:
 
 @attrs.frozen
 class Violation:
-    """What follows is not HTTP/1.1, and the connection is lost."""
+    """What follows is not HTTP/1.1, or more than is taken, and the connection is lost."""
 
     what: str
+    is_limit: bool = False
 
 
 Event = Head | Interim | bytes | End | Violation

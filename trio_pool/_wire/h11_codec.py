@@ -73,7 +73,7 @@ class H11Codec:
                     events.append(Violation("the server ended the connection out of turn"))
                     break
         except h11.RemoteProtocolError as error:
-            events.append(Violation(f"the server broke HTTP/1.1: {error}"))
+            events.append(_violation(error))
         return events
 
     def _send(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> bytes:
@@ -86,6 +86,12 @@ class H11Codec:
         connection = self._connection
         keeps = connection.their_state is h11.DONE and connection.trailing_data == (b"", False)
         return End(event.headers.raw_items(), keeps)
+
+
+def _violation(error: h11.RemoteProtocolError) -> Violation:
+    if error.error_status_hint == 431:
+        return Violation(f"the response has a head, chunk line or trailers over {MAX_HEAD} bytes", is_limit=True)
+    return Violation(f"the server broke HTTP/1.1: {error}")
 
 
 def _head(event: h11.Response) -> Head:
