@@ -21,6 +21,8 @@ class Network(Protocol):
     async def resolve(self, host: str, port: int) -> Sequence[Address]:
         """The addresses of a host, best first.
 
+        :param host: a name in its ASCII form, or an IP address.
+        :param port: comes back in each address.
         :raises OSError: it has none.
         """
         ...
@@ -35,6 +37,7 @@ class Network(Protocol):
     async def connect_unix(self, path: str) -> Stream:
         """A connected stream to a Unix socket.
 
+        :param path: of the socket.
         :raises OSError: nobody listens there.
         """
         ...
@@ -48,7 +51,7 @@ class SystemNetwork:
     """The machine's resolver, sockets and random numbers."""
 
     async def resolve(self, host: str, port: int) -> Sequence[Address]:
-        """The addresses of a host, in the system's order (RFC 6724)."""
+        """The addresses of a `host`, each with the `port`, in the system's order (RFC 6724)."""
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         return [(_with_zone(entry[4]), port) for entry in found]
 
@@ -57,7 +60,7 @@ class SystemNetwork:
         return await connect_tcp(*address)
 
     async def connect_unix(self, path: str) -> Stream:
-        """A connection to a Unix socket."""
+        """A connection to the Unix socket at `path`."""
         return await connect_unix(path)
 
     def random(self) -> float:

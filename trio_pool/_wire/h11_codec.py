@@ -32,7 +32,7 @@ class H11Codec:
         if self._connection.our_state is h11.DONE:
             self._connection.start_next_cycle()
         content = request.content
-        head = self._send(h11.Request(method=request.method, target=request.target, headers=request.raw_headers))
+        head = self._encode_head(request)
         if content is None:
             return [head + self.encode_end()]
         if isinstance(content, bytes):
@@ -76,16 +76,29 @@ class H11Codec:
             events.append(_violation(error))
         return events
 
+    def _encode_head(self, request: Request) -> bytes:
+        try:
+            head = h11.Request(method=request.method, target=request.target, headers=request.raw_headers)
+        except h11.LocalProtocolError as error:
+            raise _illegal(error) from None
+        return self._send(head)
+
     def _send(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> bytes:
         try:
             return self._connection.send(event) or b""
         except h11.LocalProtocolError as error:
-            raise LocalProtocolError(f"the request breaks HTTP/1.1: {error}") from None
+            raise _illegal(error) from None
 
     def _end(self, event: h11.EndOfMessage) -> End:
         connection = self._connection
         keeps = connection.their_state is h11.DONE and connection.trailing_data == (b"", False)
         return End(event.headers.raw_items(), keeps)
+
+
+def _illegal(error: h11.LocalProtocolError) -> LocalProtocolError:
+    """h11's words up to where they quote something, which may be a secret."""
+    words = re.split(r"b['\"]", str(error))[0].rstrip(" :")
+    return LocalProtocolError(f"the request breaks HTTP/1.1: {words}")
 
 
 def _violation(error: h11.RemoteProtocolError) -> Violation:
