@@ -17,7 +17,7 @@ import ssl
 import warnings
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from functools import lru_cache, partial
+from functools import partial
 from operator import methodcaller
 from typing import Any, cast
 
@@ -32,6 +32,7 @@ from ._net.dial import dial
 from ._net.exchange import Exchange, Stale, begin
 from ._net.network import Network, SystemNetwork
 from ._net.streams import Stream
+from ._net.tls import system_trust
 from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
 from .leasing import Leasing
@@ -403,7 +404,7 @@ class Pool:
         if origin.scheme == "http":
             return None
         if self._tls is None:
-            self._tls = _system_trust()
+            self._tls = system_trust()
         return self._tls
 
 
@@ -464,13 +465,3 @@ class Lease:
             return
         what = f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`"
         warnings.warn(what, ResourceWarning, stacklevel=2, source=self)
-
-
-@lru_cache(maxsize=1)
-def _system_trust() -> ssl.SSLContext:
-    """A context that trusts what the system trusts. Cached: loading its certificates takes milliseconds."""
-    import truststore  # takes its time, and only https needs it
-
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
