@@ -221,6 +221,7 @@ async def test_a_connection_that_died_in_use_is_not_handed_to_a_waiter(network: 
         await settle()
         assert second.result == b"ok"
         assert evictions(pool) == {"dead": 1}
+        assert pool.statistics().stale_retries == 0, "it was found out before anything was sent"
 
 
 @pytest.mark.parametrize("config", [{"max_requests_per_connection": 1}, {"max_lifetime": 0.5}])
