@@ -102,10 +102,11 @@ def test_the_count_sees_a_scan_in_python_and_in_c() -> None:
 
 
 def with_idle(connections: int, origins: int) -> Caller:
-    """A full pool, all of it idle."""
+    """A full pool, all of it idle, each connection with its own time."""
     caller = Caller(total=connections, keepalive=30.0)
     leased = [caller.lease(f"origin {number % origins}") for number in range(connections)]
     for slot in leased:
+        caller.now += 20 / connections
         caller.release(slot)
     return watch(caller)
 
