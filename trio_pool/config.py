@@ -64,7 +64,10 @@ class Timeouts:
 
 @attrs.frozen
 class Limits:
-    """Timeouts after inheritance: every field is a number of seconds, perhaps `math.inf`."""
+    """What holds for one request, after inheritance; every field may be `math.inf`.
+
+    All but the last are seconds, as in `Timeouts` and `PoolConfig`; `decoded` is `max_decoded_size`.
+    """
 
     acquire: float
     connection: float
@@ -72,6 +75,22 @@ class Limits:
     first_byte: float
     read: float
     total: float
+    expect: float
+    decoded: float
+
+
+@attrs.frozen(kw_only=True)
+class WireLimits:
+    """How much of a response is taken before it counts as an attack.
+
+    :ivar head: bytes of a status line and header fields, of all interim responses together, or of trailers.
+    :ivar fields: header fields, or trailers.
+    :ivar chunk_line: bytes of a chunk's size and extensions.
+    """
+
+    head: float = 65536
+    fields: float = 128
+    chunk_line: float = 4096
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +109,12 @@ class PoolConfig:
     :ivar max_waiting: the queue's bound (1000): the next request gets `PoolFull` at once.
     :ivar max_lifetime: the age of a connection (1800.0), less up to 10 % by chance.
     :ivar max_requests_per_connection: the uses of a connection (None).
+    :ivar expect_timeout: how long a request with `Expect: 100-continue` waits before it sends its body (1.0).
+    :ivar max_head_size: bytes of a response's status line and header fields, of its trailers, or of all its interim
+        responses together (65536).
+    :ivar max_header_count: a response's header fields, or trailers (128).
+    :ivar max_chunk_line: bytes of a chunk's size and extensions (4096).
+    :ivar max_decoded_size: bytes that a body with a content coding may become when it is read whole (268435456).
     :raises UsageError: for a nonsensical value; the message has the field's name.
     """
 
@@ -105,6 +130,11 @@ class PoolConfig:
     max_waiting: float = attrs.field(default=1000, converter=_unbounded, validator=_count(0))
     max_lifetime: float = attrs.field(default=1800.0, converter=_unbounded, validator=_seconds)
     max_requests_per_connection: float = attrs.field(default=math.inf, converter=_unbounded, validator=_count(1))
+    expect_timeout: float = attrs.field(default=1.0, converter=_unbounded, validator=_seconds)
+    max_head_size: float = attrs.field(default=65536, converter=_unbounded, validator=_count(1))
+    max_header_count: float = attrs.field(default=128, converter=_unbounded, validator=_count(1))
+    max_chunk_line: float = attrs.field(default=4096, converter=_unbounded, validator=_count(3))
+    max_decoded_size: float = attrs.field(default=268_435_456, converter=_unbounded, validator=_count(1))
     limits: Limits = attrs.field(
         default=attrs.Factory(lambda config: config._own_limits(), takes_self=True), init=False, repr=False, eq=False
     )
@@ -118,7 +148,14 @@ class PoolConfig:
             first_byte=first_byte,
             read=self.read_timeout,
             total=self.total_timeout,
+            expect=self.expect_timeout,
+            decoded=self.max_decoded_size,
         )
+
+    @property
+    def wire(self) -> WireLimits:
+        """How much of a response is taken."""
+        return WireLimits(head=self.max_head_size, fields=self.max_header_count, chunk_line=self.max_chunk_line)
 
     def limits_for(self, timeouts: Timeouts | None) -> Limits:
         """The seconds that hold for one request: its own timeouts, and this configuration's for the rest."""

@@ -12,10 +12,11 @@ The module is longer than most: the parts share the one rule that nothing may be
 
 from __future__ import annotations
 
+import logging
 import math
 import ssl
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from operator import methodcaller
@@ -34,11 +35,14 @@ from ._net.network import Network, SystemNetwork
 from ._net.streams import Stream
 from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
+from .events import Event, Observer
 from .leasing import Leasing
 from .messages import Request
 from .places import Place, Watch, afresh, closed, full, slow_dial
 from .response import Response, Streaming
 from .urls import Origin, target_of
+
+logger = logging.getLogger("trio_pool")
 
 
 @asynccontextmanager
@@ -47,6 +51,7 @@ async def open_pool(
     *,
     tls: ssl.SSLContext | None = None,
     uds: str | None = None,
+    observers: Iterable[Observer] = (),
     network: Network | None = None,
 ) -> AsyncGenerator[Pool]:
     """A pool, open for the time of the `async with`.
@@ -58,9 +63,10 @@ async def open_pool(
     :param tls: what https connections are checked by and shown; by default the system's trusted certificates.
         Its ALPN protocols are set to http/1.1.
     :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
+    :param observers: who is told of events; see `trio_pool.events`.
     :param network: what resolves, connects and supplies chance; by default the machine's.
     """
-    pool = Pool(config, tls, uds, network or SystemNetwork())
+    pool = Pool(config, tls, uds, observers, network or SystemNetwork())
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         pool._start(nursery)
@@ -79,13 +85,21 @@ async def open_pool(
 class Pool:
     """A bounded pool of connections. Made by `open_pool`."""
 
-    def __init__(self, config: PoolConfig, tls: ssl.SSLContext | None, uds: str | None, network: Network) -> None:
+    def __init__(
+        self,
+        config: PoolConfig,
+        tls: ssl.SSLContext | None,
+        uds: str | None,
+        observers: Iterable[Observer],
+        network: Network,
+    ) -> None:
         if not isinstance(cast("Any", config), PoolConfig):
             raise UsageError(f"config must be a PoolConfig, not {type(config).__name__}")
         self.config = config
         self._limits = config.limits
         self._tls = tls
         self._uds = uds
+        self._observers = tuple(observers)
         self._network = network
         self._slots = Slots(
             max_connections=config.max_connections,
@@ -368,12 +382,20 @@ class Pool:
         if stream is None:
             self._slots.dial_failed(slot, error)
         else:
-            self._slots.dialled(slot, Connection(stream, now - started, now), now, self._network.random())
+            connection = Connection(stream, now - started, now, self.config.wire, self._observe)
+            self._slots.dialled(slot, connection, now, self._network.random())
         watch = self._watched.pop(slot, None)
         if watch is not None:
             watch.error = error if stream is None else None
             watch.ended.set()
         self._carry_out()
+
+    def _observe(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("an observer failed")
 
     def _context(self, origin: Origin) -> ssl.SSLContext | None:
         if origin.scheme == "http":
