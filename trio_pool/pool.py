@@ -197,7 +197,9 @@ class Pool:
         self._check_run()
         if not timeout >= 0:
             raise UsageError(f"timeout must be a number of seconds, not {timeout!r}")
-        self._vacated = vacated = self._vacated or trio.Event()
+        if self._vacated is None:
+            self._vacated = trio.Event()
+        vacated = self._vacated
         self._slots.drain()
         self._carry_out()
         try:

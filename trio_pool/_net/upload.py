@@ -72,6 +72,9 @@ class _Upload:
         self.is_done = True
 
     async def _send_pieces(self, body: AsyncIterable[bytes]) -> None:
+        if self._exchange.send_error is not None:
+            return  # the body stays whole, for a second try
+        self._exchange.used_body = True
         pieces = aiter(body)
         try:
             while (piece := await self._next_piece(pieces)) is not None:
@@ -87,7 +90,6 @@ class _Upload:
         exchange = self._exchange
         if exchange.send_error is not None:
             return None
-        exchange.used_body = True
         with trio.CancelScope(deadline=exchange.deadline):
             try:
                 piece: Any = await anext(pieces)  # whatever the caller makes
