@@ -39,6 +39,7 @@ async def open_client(
     base_url: str | None = None,
     headers: HeaderTypes = None,
     tls: ssl.SSLContext | None = None,
+    proxy: str | None = None,
     uds: str | None = None,
     observers: Iterable[Observer] = (),
     network: Network | None = None,
@@ -50,6 +51,7 @@ async def open_client(
     :param base_url: what a relative URL is appended to; its path counts as a folder.
     :param headers: sent with every request, unless the request has its own of the same name.
     :param tls: what https connections are checked by and shown; by default the system's trusted certificates.
+    :param proxy: a proxy's URL, or "environment"; see `open_pool`.
     :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
     :param observers: who is told of events; see `trio_pool.events`.
     :param network: what resolves, connects and supplies chance; by default the machine's.
@@ -57,7 +59,7 @@ async def open_client(
     :raises UnsupportedProtocol: `base_url` is not http or https, or has no host.
     :raises UsageError: it has a query or a fragment.
     """
-    async with open_pool(config, tls=tls, uds=uds, observers=observers, network=network) as pool:
+    async with open_pool(config, tls=tls, proxy=proxy, uds=uds, observers=observers, network=network) as pool:
         yield Client(pool, base_url=base_url, headers=headers, follow_redirects=follow_redirects)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as json_module
 import re
 from collections.abc import AsyncIterable, Iterable, Mapping
+from copy import copy
 from typing import Any, TypedDict, cast
 from urllib.parse import urlencode
 
@@ -184,6 +185,15 @@ class Request:
     def headers(self) -> Headers:
         """The header fields as they are sent."""
         return Headers.of(self.raw_headers)
+
+    def to_proxy(self, authorization: bytes | None) -> Request:
+        """The same for a proxy that is sent plain http: with the whole URL, and the proxy's own credentials."""
+        twin = copy(self)
+        if self.target.startswith(b"/"):
+            twin.target = b"http://" + target_of(self.url).authority + self.target
+        if authorization is not None and not any(n.lower() == b"proxy-authorization" for n, _ in self.raw_headers):
+            twin.raw_headers = [*self.raw_headers, (b"Proxy-Authorization", authorization)]
+        return twin
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {redact(self.url)}>"

@@ -22,7 +22,6 @@ from functools import lru_cache, partial
 from operator import methodcaller
 from typing import Any, cast
 
-import attrs
 import trio
 
 from ._core.decisions import Close, Dial, Grant, Refuse, Slot, State, Waiter, Wake
@@ -32,6 +31,7 @@ from ._net.connection import Connection
 from ._net.dial import dial
 from ._net.exchange import Exchange, Stale, begin
 from ._net.network import Network, SystemNetwork
+from ._net.proxies import Routes, through
 from ._net.streams import Stream
 from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
@@ -50,6 +50,7 @@ async def open_pool(
     config: PoolConfig = PoolConfig(),  # noqa: B008  # frozen
     *,
     tls: ssl.SSLContext | None = None,
+    proxy: str | None = None,
     uds: str | None = None,
     observers: Iterable[Observer] = (),
     network: Network | None = None,
@@ -61,12 +62,15 @@ async def open_pool(
 
     :param config: limits and timeouts.
     :param tls: what https connections are checked by and shown; by default the system's trusted certificates.
-        Its ALPN protocols are set to http/1.1.
+        Its ALPN protocols are set to http/1.1, and names are looked for only where they belong, in a certificate's
+        subjectAltName.
+    :param proxy: the URL of a proxy (http, https or, with its extra, socks5), its user and password in it; or
+        "environment" for what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say now.
     :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
     :param observers: who is told of events; see `trio_pool.events`.
     :param network: what resolves, connects and supplies chance; by default the machine's.
     """
-    pool = Pool(config, tls, uds, observers, network or SystemNetwork())
+    pool = Pool(config, tls, proxy, uds, observers, network or SystemNetwork())
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         pool._start(nursery)
@@ -89,6 +93,7 @@ class Pool:
         self,
         config: PoolConfig,
         tls: ssl.SSLContext | None,
+        proxy: str | None,
         uds: str | None,
         observers: Iterable[Observer],
         network: Network,
@@ -98,7 +103,7 @@ class Pool:
         self.config = config
         self._limits = config.limits
         self._tls = tls
-        self._uds = uds
+        self._routes = Routes(proxy, uds)
         self._observers = tuple(observers)
         self._network = network
         self._slots = Slots(
@@ -118,7 +123,7 @@ class Pool:
         self._stale_retries = 0
         self._leaks = 0
         if tls is not None:
-            tls.set_alpn_protocols(["http/1.1"])
+            _prepare(tls)
 
     # ---- what callers do ----
 
@@ -139,6 +144,8 @@ class Pool:
         :param deadline: of the whole request by trio's clock; by default its total timeout from now.
         """
         self._check_open(request.origin)
+        if not self._routes.is_direct:
+            request = through(request, self._routes.of(request.origin))
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
         asked_at = trio.current_time()
         if deadline is None:
@@ -177,7 +184,7 @@ class Pool:
         if not 1 <= count <= self.config.max_connections_per_host:
             most = self.config.max_connections_per_host
             raise UsageError(f"count must be from 1 to {most} (max_connections_per_host), not {count!r}")
-        target = self._route(origin if isinstance(origin, Origin) else target_of(origin).origin)
+        target = self._routes.of(origin if isinstance(origin, Origin) else target_of(origin).origin)
         self._check_open(target)
         self._slots.prewarm(target, count)
         self._carry_out()
@@ -224,8 +231,8 @@ class Pool:
 
     async def _acquire(self, origin: Origin, limits: Limits, deadline: float) -> Lease:
         """A lease: at once and without a yield from an idle connection, else after one wait."""
-        if self._uds is not None:
-            origin = self._route(origin)
+        if not self._routes.is_direct:
+            origin = self._routes.of(origin)
         slots = self._slots
         slot = slots.acquire_nowait(origin, trio.current_time())
         if slots.decisions:
@@ -296,9 +303,6 @@ class Pool:
         if token is not self._token:
             raise UsageError("the pool belongs to another trio run: open one pool in each")
 
-    def _route(self, origin: Origin) -> Origin:
-        return origin if self._uds is None else attrs.evolve(origin, uds=self._uds)
-
     # ---- giving back ----
 
     def _reclaim(self, slot: Slot, uses: int) -> None:
@@ -367,7 +371,7 @@ class Pool:
         scope.deadline = started + seconds
         try:
             with scope:
-                stream = await dial(self._network, slot.origin, self._context(slot.origin))
+                stream = await dial(self._network, slot.origin, self._trust)
             if scope.cancelled_caught and not self._slots.is_shut:
                 error = slow_dial(slot.origin, seconds)
         except TrioPoolError as failure:
@@ -399,9 +403,7 @@ class Pool:
             except Exception:
                 logger.exception("an observer failed")
 
-    def _context(self, origin: Origin) -> ssl.SSLContext | None:
-        if origin.scheme == "http":
-            return None
+    def _trust(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = _system_trust()
         return self._tls
@@ -472,5 +474,11 @@ def _system_trust() -> ssl.SSLContext:
     import truststore  # takes its time, and only https needs it
 
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_alpn_protocols(["http/1.1"])
+    _prepare(context)
     return context
+
+
+def _prepare(context: ssl.SSLContext) -> None:
+    context.set_alpn_protocols(["http/1.1"])
+    if context.check_hostname:
+        context.hostname_checks_common_name = False  # RFC 9110 section 4.3.4: a subject's common name is no name

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import trio
@@ -44,8 +45,33 @@ class Network(Protocol):
         ...
 
 
+AddressPolicy = Callable[[str, int], bool]
+"""Whether an IP address and port may be dialled."""
+
+
+class PolicyRefusal(OSError):
+    """The address policy does not let an address be dialled."""
+
+
+def only_public(host: str, _port: int) -> bool:
+    """An address policy: only what is reachable on the public internet. Against requests forged by URLs from outside.
+
+    It judges the address that is dialled, after the name was resolved, so a name that leads elsewhere the second time
+    gains nothing. By a proxy it judges the proxy's address: what lies behind is the proxy's to judge.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    return (mapped or address).is_global and not address.is_multicast
+
+
 class SystemNetwork:
-    """The machine's resolver, sockets and random numbers."""
+    """The machine's resolver, sockets and random numbers.
+
+    :param address_policy: called with each IP address and port before it is dialled; whether it may be. None: all may.
+    """
+
+    def __init__(self, address_policy: AddressPolicy | None = None) -> None:
+        self._address_policy = address_policy
 
     async def resolve(self, host: str, port: int) -> Sequence[Address]:
         """The addresses of a host, in the system's order (RFC 6724)."""
@@ -53,7 +79,12 @@ class SystemNetwork:
         return [(_with_zone(entry[4]), port) for entry in found]
 
     async def connect(self, address: Address) -> Stream:
-        """A TCP connection, with TCP_NODELAY, and SO_KEEPALIVE at 60 s, 60 s, 5 probes."""
+        """A TCP connection, with TCP_NODELAY, and SO_KEEPALIVE at 60 s, 60 s, 5 probes.
+
+        :raises PolicyRefusal: the address policy is against it.
+        """
+        if self._address_policy is not None and not self._address_policy(*address):
+            raise PolicyRefusal(f"the address policy refuses {address[0]}")
         return await connect_tcp(*address)
 
     async def connect_unix(self, path: str) -> Stream:
