@@ -18,7 +18,7 @@ from ._wire.decoding import ACCEPT_ENCODING
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
-from .headers import Headers, HeaderTypes, RawHeaders, encode_headers
+from .headers import CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
 from .messages import Request, RequestOptions
 from .pool import Pool, open_pool
 from .response import Response, Streaming
@@ -57,7 +57,8 @@ async def open_client(
     :param network: what resolves, connects and supplies chance; by default the machine's.
     :param follow_redirects: whether to follow up to 20 of them (False). Credentials never cross origins.
     :raises UnsupportedProtocol: `base_url` is not http or https, or has no host.
-    :raises UsageError: it has a query or a fragment.
+    :raises UsageError: it has a query or a fragment, `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
+    :raises LocalProtocolError: a header that would break HTTP/1.1.
     """
     async with open_pool(config, tls=tls, proxy=proxy, uds=uds, observers=observers, network=network) as pool:
         yield Client(pool, base_url=base_url, headers=headers, follow_redirects=follow_redirects)
@@ -79,7 +80,7 @@ class Client:
     ) -> None:
         self.pool = pool
         self._base_url = None if base_url is None else _folder(base_url)
-        self._headers = Headers.of(_merge(_defaults(), encode_headers(headers)))
+        self._headers = CheckedHeaders.of(_merge(_defaults(), encode_headers(headers)))
         self._follows = follow_redirects
 
     def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Streaming:
@@ -133,7 +134,7 @@ class Client:
         if self._base_url is not None and not _ABSOLUTE.match(url):
             url = self._base_url + url.lstrip("/")
         own = options.get("headers")
-        headers = self._headers if own is None else Headers.of(_merge(self._headers.raw, encode_headers(own)))
+        headers = self._headers if own is None else CheckedHeaders.of(_merge(self._headers.raw, encode_headers(own)))
         complete: RequestOptions = {**options, "headers": headers}
         request = Request(method, url, **complete)
         if not self._follows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from .errors import LocalProtocolError, UsageError
 
@@ -47,8 +47,11 @@ class Headers(Mapping[str, str]):
         self._index: dict[str, list[str]] | None = None
 
     @classmethod
-    def of(cls, raw: RawHeaders) -> Headers:
-        """Headers over pairs of bytes that are known to be well formed; the list is kept, not copied."""
+    def of(cls, raw: RawHeaders) -> Self:
+        """Headers over pairs of bytes, unchecked, such as a server sent.
+
+        :param raw: the pairs; the list is kept, not copied.
+        """
         headers = cls.__new__(cls)
         headers.raw = raw
         headers._index = None
@@ -85,6 +88,12 @@ class Headers(Mapping[str, str]):
         return f"Headers({[(name, '…' if name.lower() in SECRET else v) for name, v in self.multi_items()]})"
 
 
+class CheckedHeaders(Headers):
+    """Headers that went through `encode_headers` before, and are in nobody else's hands."""
+
+    __slots__ = ()
+
+
 def encode_headers(fields: HeaderTypes) -> RawHeaders:
     """Pairs of bytes, checked.
 
@@ -94,9 +103,8 @@ def encode_headers(fields: HeaderTypes) -> RawHeaders:
     """
     if fields is None:
         return []
-    if isinstance(fields, Headers):
-        return list(fields.raw)
-    return [_encode_field(name, value) for name, value in pairs_of(fields, "headers")]
+    pairs = fields.raw if isinstance(fields, Headers) else pairs_of(fields, "headers")
+    return [_encode_field(name, value) for name, value in pairs]
 
 
 def pairs_of(given: Any, what: str) -> list[tuple[Any, Any]]:

@@ -62,6 +62,7 @@ class LeasedConnection:
         if not self.is_clean:
             raise UsageError("the connection is not ready for another exchange", origin=request.origin)
         limits = self._config.limits_for(request.timeouts)
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._is_clean = False
         try:
             exchange = await begin(self._connection, request, limits, trio.current_time() + limits.total)

@@ -16,7 +16,7 @@ import attrs
 
 from .config import Timeouts
 from .errors import LocalProtocolError, UsageError
-from .headers import Headers, HeaderTypes, RawHeaders, encode_headers, pairs_of
+from .headers import CheckedHeaders, Headers, HeaderTypes, RawHeaders, encode_headers, pairs_of
 from .urls import parse_url, redact, target_of
 
 ParamTypes = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
@@ -159,7 +159,7 @@ class Request:
         if params:
             url = _with_params(url, form(params))
         parts = target_of(url)
-        raw = list(headers.raw) if type(headers) is Headers else encode_headers(headers)
+        raw = list(headers.raw) if type(headers) is CheckedHeaders else encode_headers(headers)
         given = {name.lower() for name, _ in raw}
         body, media_type = _body(content, json, data)
         if media_type is not None and b"content-type" not in given:

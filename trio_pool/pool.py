@@ -69,6 +69,7 @@ async def open_pool(
     :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
     :param observers: who is told of events; see `trio_pool.events`.
     :param network: what resolves, connects and supplies chance; by default the machine's.
+    :raises UsageError: `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     """
     pool = Pool(config, tls, proxy, uds, observers, network or SystemNetwork())
     failure: BaseException | None = None
@@ -87,7 +88,16 @@ async def open_pool(
 
 
 class Pool:
-    """A bounded pool of connections. Made by `open_pool`."""
+    """A bounded pool of connections. Made by `open_pool`, which has the parameters.
+
+    :param config: limits and timeouts.
+    :param tls: what https connections are checked by, or None for the system's trust.
+    :param proxy: the URL of a proxy, "environment", or None.
+    :param uds: a Unix socket for every connection, or None.
+    :param observers: who is told of events.
+    :param network: what resolves, connects and supplies chance.
+    :raises UsageError: `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
+    """
 
     def __init__(
         self,
@@ -163,9 +173,11 @@ class Pool:
             raise
 
     async def acquire(self, origin: Origin) -> Lease:
-        """A lease of one connection, which is the caller's to release. Raises as `stream`."""
+        """A lease of one connection, which is the caller's to release. Raises as `stream`.
+
+        :param origin: where the connection leads.
+        """
         self._check_open(origin)
-        await trio.lowlevel.checkpoint_if_cancelled()
         return await self._acquire(origin, self._limits, math.inf)
 
     def lease(self, origin: Origin | str) -> Leasing:
@@ -179,7 +191,9 @@ class Pool:
         """Dial until the origin has `count` connections, and wait for it. Evicts nothing; room is the limit.
 
         :param origin: an `Origin`, or a URL that begins with one.
+        :param count: from 1 to the pool's `max_connections_per_host`.
         :raises ConnectError, ConnectTimeout: one of the dials failed.
+        :raises UsageError: `count` is out of its bounds.
         """
         if not 1 <= count <= self.config.max_connections_per_host:
             most = self.config.max_connections_per_host
@@ -199,7 +213,8 @@ class Pool:
     async def drain(self, timeout: float = math.inf) -> None:
         """Refuse new requests, let those that were accepted finish, then close everything.
 
-        :param timeout: seconds; what has not finished by then is cut.
+        :param timeout: seconds (`math.inf`); what has not finished by then is cut.
+        :raises UsageError: it is negative or no number.
         """
         self._check_run()
         if not timeout >= 0:
@@ -231,6 +246,7 @@ class Pool:
 
     async def _acquire(self, origin: Origin, limits: Limits, deadline: float) -> Lease:
         """A lease: at once and without a yield from an idle connection, else after one wait."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         if not self._routes.is_direct:
             origin = self._routes.of(origin)
         slots = self._slots
@@ -239,7 +255,6 @@ class Pool:
             self._carry_out()
         if slot is not None:
             return Lease(self, slot)
-        await trio.lowlevel.checkpoint_if_cancelled()
         place = Place(origin, limits, deadline)
         waiter = slots.enqueue(origin, place.deadline, place)
         if waiter is None:
@@ -285,10 +300,19 @@ class Pool:
         if isinstance(place.result, Slot):
             if self._slots.is_shut:
                 raise closed(place.origin)  # in the same step in which the slot was granted
-            return Lease(self, place.result)
+            return await self._take(Lease(self, place.result))
         if place.result is None or place.result.why == "deadline":
             self._acquire_timeouts += 1
         raise place.refusal(self._slots.crowd(place.origin)) from getattr(place.result, "error", None)
+
+    async def _take(self, lease: Lease) -> Lease:
+        """A lease that was waited for; if its holder was cancelled meanwhile, it goes back whole."""
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except BaseException:
+            lease.release(reusable=True)
+            raise
+        return lease
 
     def _check_open(self, origin: Origin) -> None:
         self._check_run()

@@ -70,6 +70,8 @@ class Stale(Exception):
 async def begin(connection: Connection, request: Request, limits: Limits, deadline: float) -> Exchange:
     """Send the request and wait for the response's head.
 
+    Whoever calls has looked for a cancellation: here that would cost the connection, which is still whole.
+
     :param deadline: of the whole request, by trio's clock.
     :raises Stale: nothing came back, and the request may be sent again, as far as can be seen from here.
     :raises WriteTimeout, ReadTimeout, TotalTimeout: the server did nothing for too long.
@@ -153,8 +155,7 @@ class Exchange:
     # ---- the awaits ----
 
     async def run_to_head(self) -> None:
-        """See `begin`."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        """See `begin`. Until something has been sent it neither waits nor looks for a cancellation."""
         rest = self._send_request()
         if self.request.expects_continue and not await self._may_continue():
             self._sent_all = False  # a final response has come instead

@@ -22,6 +22,8 @@ class Network(Protocol):
     async def resolve(self, host: str, port: int) -> Sequence[Address]:
         """The addresses of a host, best first.
 
+        :param host: a name in its ASCII form, or an IP address.
+        :param port: comes back in each address.
         :raises OSError: it has none.
         """
         ...
@@ -36,6 +38,7 @@ class Network(Protocol):
     async def connect_unix(self, path: str) -> Stream:
         """A connected stream to a Unix socket.
 
+        :param path: of the socket.
         :raises OSError: nobody listens there.
         """
         ...
@@ -74,7 +77,7 @@ class SystemNetwork:
         self._address_policy = address_policy
 
     async def resolve(self, host: str, port: int) -> Sequence[Address]:
-        """The addresses of a host, in the system's order (RFC 6724)."""
+        """The addresses of a `host`, each with the `port`, in the system's order (RFC 6724)."""
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         return [(_with_zone(entry[4]), port) for entry in found]
 
@@ -88,7 +91,7 @@ class SystemNetwork:
         return await connect_tcp(*address)
 
     async def connect_unix(self, path: str) -> Stream:
-        """A connection to a Unix socket."""
+        """A connection to the Unix socket at `path`."""
         return await connect_unix(path)
 
     def random(self) -> float:

@@ -32,6 +32,7 @@ class Stream(Protocol):
     def send_nowait(self, data: bytes | memoryview, /) -> int:
         """How many bytes the network took, at least one. What it did not take must be offered again.
 
+        :param data: not empty.
         :raises BlockingIOError: it takes nothing now: `wait_writable`, then try again.
         :raises OSError: the connection is broken.
         """

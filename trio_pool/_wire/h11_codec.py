@@ -45,7 +45,7 @@ class H11Codec:
         self._guard, self._interim_bytes, self._is_ambiguous = None, 0, False
         self._is_head = request.method == "HEAD"
         content = request.content
-        head = self._send(h11.Request(method=request.method, target=request.target, headers=request.raw_headers))
+        head = self._encode_head(request)
         if content is None:
             return [head + self.encode_end()]
         if isinstance(content, bytes):
@@ -66,11 +66,18 @@ class H11Codec:
         """
         return self._send(h11.EndOfMessage())
 
+    def _encode_head(self, request: Request) -> bytes:
+        try:
+            head = h11.Request(method=request.method, target=request.target, headers=request.raw_headers)
+        except h11.LocalProtocolError as error:
+            raise _illegal(error) from None
+        return self._send(head)
+
     def _send(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> bytes:
         try:
             return self._connection.send(event) or b""
         except h11.LocalProtocolError as error:
-            raise LocalProtocolError(f"the request breaks HTTP/1.1: {error}") from None
+            raise _illegal(error) from None
 
     # ---- the response ----
 
@@ -152,6 +159,12 @@ class H11Codec:
 
 
 _BAD_CHUNK = Violation("the server broke HTTP/1.1: an illegal chunk size or extension")
+
+
+def _illegal(error: h11.LocalProtocolError) -> LocalProtocolError:
+    """h11's words up to where they quote something, which may be a secret."""
+    words = re.split(r"b['\"]", str(error))[0].rstrip(" :")
+    return LocalProtocolError(f"the request breaks HTTP/1.1: {words}")
 
 
 def _read_head(event: h11.Response | h11.InformationalResponse) -> tuple[Head, bool, bool]:
