@@ -64,10 +64,7 @@ class Timeouts:
 
 @attrs.frozen
 class Limits:
-    """What holds for one request, after inheritance; every field may be `math.inf`.
-
-    All but the last are seconds, as in `Timeouts` and `PoolConfig`; `decoded` is `max_decoded_size`.
-    """
+    """Timeouts after inheritance: every field is a number of seconds, perhaps `math.inf`."""
 
     acquire: float
     connection: float
@@ -75,8 +72,6 @@ class Limits:
     first_byte: float
     read: float
     total: float
-    expect: float
-    decoded: float
 
 
 @attrs.frozen(kw_only=True)
@@ -86,11 +81,15 @@ class WireLimits:
     :ivar head: bytes of a status line and header fields, of all interim responses together, or of trailers.
     :ivar fields: header fields, or trailers.
     :ivar chunk_line: bytes of a chunk's size and extensions.
+    :ivar decoded: bytes that a body with a content coding may become when it is read whole.
+    :ivar expect: seconds that a request with `Expect: 100-continue` waits before it sends its body.
     """
 
     head: float = 65536
     fields: float = 128
     chunk_line: float = 4096
+    decoded: float = 268_435_456
+    expect: float = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +132,7 @@ class PoolConfig:
     expect_timeout: float = attrs.field(default=1.0, converter=_unbounded, validator=_seconds)
     max_head_size: float = attrs.field(default=65536, converter=_unbounded, validator=_count(1))
     max_header_count: float = attrs.field(default=128, converter=_unbounded, validator=_count(1))
-    max_chunk_line: float = attrs.field(default=4096, converter=_unbounded, validator=_count(3))
+    max_chunk_line: float = attrs.field(default=4096, converter=_unbounded, validator=_count(1))
     max_decoded_size: float = attrs.field(default=268_435_456, converter=_unbounded, validator=_count(1))
     limits: Limits = attrs.field(
         default=attrs.Factory(lambda config: config._own_limits(), takes_self=True), init=False, repr=False, eq=False
@@ -148,14 +147,18 @@ class PoolConfig:
             first_byte=first_byte,
             read=self.read_timeout,
             total=self.total_timeout,
-            expect=self.expect_timeout,
-            decoded=self.max_decoded_size,
         )
 
     @property
     def wire(self) -> WireLimits:
         """How much of a response is taken."""
-        return WireLimits(head=self.max_head_size, fields=self.max_header_count, chunk_line=self.max_chunk_line)
+        return WireLimits(
+            head=self.max_head_size,
+            fields=self.max_header_count,
+            chunk_line=self.max_chunk_line,
+            decoded=self.max_decoded_size,
+            expect=self.expect_timeout,
+        )
 
     def limits_for(self, timeouts: Timeouts | None) -> Limits:
         """The seconds that hold for one request: its own timeouts, and this configuration's for the rest."""

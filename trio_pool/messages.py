@@ -187,7 +187,10 @@ class Request:
         return Headers.of(self.raw_headers)
 
     def to_proxy(self, authorization: bytes | None) -> Request:
-        """The same for a proxy that is sent plain http: with the whole URL, and the proxy's own credentials."""
+        """The same for a proxy that is sent plain http: with the whole URL, and the proxy's own credentials.
+
+        :param authorization: the value of Proxy-Authorization, or None.
+        """
         twin = copy(self)
         if self.target.startswith(b"/"):
             twin.target = b"http://" + target_of(self.url).authority + self.target

@@ -155,7 +155,7 @@ class Response:
 
     async def _decode(self, decoder: Decoder, raw: bytes) -> bytes:
         pieces: list[bytes] = []
-        size, bound = 0, self._exchange.limits.decoded
+        size, bound = 0, self._exchange.connection.limits.decoded
         try:
             for piece in decoder.feed(raw):
                 pieces.append(piece)

@@ -233,7 +233,7 @@ class Exchange:
 
     async def _may_continue(self) -> bool:
         """Whether to send the body after `Expect: 100-continue`: told to, or told nothing for a while."""
-        deadline = trio.current_time() + self.limits.expect
+        deadline = trio.current_time() + self.connection.limits.expect
         while self.head is None and not self._is_told_to_continue:
             if self.events:
                 self.note(self.events.popleft())

@@ -56,11 +56,14 @@ class PolicyRefusal(OSError):
     """The address policy does not let an address be dialled."""
 
 
-def only_public(host: str, _port: int) -> bool:
+def only_public(host: str, port: int) -> bool:  # noqa: ARG001  # any port: it is a policy's signature
     """An address policy: only what is reachable on the public internet. Against requests forged by URLs from outside.
 
     It judges the address that is dialled, after the name was resolved, so a name that leads elsewhere the second time
     gains nothing. By a proxy it judges the proxy's address: what lies behind is the proxy's to judge.
+
+    :param host: an IP address.
+    :param port: does not matter.
     """
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
@@ -84,7 +87,7 @@ class SystemNetwork:
     async def connect(self, address: Address) -> Stream:
         """A TCP connection, with TCP_NODELAY, and SO_KEEPALIVE at 60 s, 60 s, 5 probes.
 
-        :raises PolicyRefusal: the address policy is against it.
+        :raises OSError: it cannot be reached, refuses, or the address policy is against it.
         """
         if self._address_policy is not None and not self._address_policy(*address):
             raise PolicyRefusal(f"the address policy refuses {address[0]}")

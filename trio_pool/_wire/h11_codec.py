@@ -25,7 +25,7 @@ class H11Codec:
 
     __slots__ = ("_connection", "_guard", "_interim_bytes", "_is_ambiguous", "_is_head", "_limits")
 
-    def __init__(self, limits: WireLimits) -> None:
+    def __init__(self, limits: WireLimits = WireLimits()) -> None:  # noqa: B008  # frozen
         self._limits = limits
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.head)  # type: ignore[arg-type]  # inf compares
         self._guard: ChunkGuard | None = None  # while a chunked body is read
