@@ -32,7 +32,7 @@ class Leasing:
         return self._held
 
     async def __aexit__(self, *_: object) -> None:
-        self._lease.release(reusable=self._held.is_clean)
+        self._lease.release(reusable=self._held.is_clean, hint=self._held.keepalive)
 
 
 class LeasedConnection:
@@ -70,6 +70,12 @@ class LeasedConnection:
             raise stale.error from stale.error.__cause__
         self._exchange, self._is_clean = exchange, True
         return exchange
+
+    @property
+    def keepalive(self) -> float | None:
+        """The seconds for which the server says that it keeps the connection, or None."""
+        head = None if self._exchange is None else self._exchange.head
+        return None if head is None else head.keepalive
 
     @property
     def is_clean(self) -> bool:

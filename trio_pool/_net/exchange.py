@@ -221,13 +221,12 @@ class Exchange:
         except LocalProtocolError as error:
             raise self.error(LocalProtocolError, error.what) from None
         if self.request.expects_continue:
-            rest = self.offer(wire[0])
-            return [rest or b"", *wire[1:]]
+            return [self.offer(wire[0]), *wire[1:]]
         if len(wire) > 1 and len(wire[1]) <= SMALL_BODY:
             wire = [b"".join(wire)]
         for position, data in enumerate(wire):
             rest = self.offer(data)
-            if rest is not None:
+            if rest:
                 return [rest, *wire[position + 1 :]]
         return []
 
@@ -244,23 +243,23 @@ class Exchange:
                 return True
         return self.head is None
 
-    def offer(self, data: bytes | memoryview) -> memoryview | None:
-        """Send what the network takes now. What it does not take, or None if that was all.
+    def offer(self, data: bytes | memoryview) -> memoryview:
+        """Send what the network takes now, at most 256 KiB. What is left; to wait for the stream is then also to yield.
 
         A broken connection is remembered as `send_error`: there may be a response to read all the same.
         """
+        rest, enough = memoryview(data), self.sent + YIELD_BYTES
         try:
-            while data:
-                taken = self._stream.send_nowait(data)
+            while rest and self.sent < enough:
+                taken = self._stream.send_nowait(rest)
                 self.sent += taken
-                if taken == len(data):
-                    return None
-                data = memoryview(data)[taken:]
+                rest = rest[taken:]
         except BlockingIOError:
-            return memoryview(data)
+            pass
         except OSError as error:
             self.send_error = error
-        return None
+            return rest[:0]
+        return rest
 
     # ---- receiving ----
 

@@ -115,11 +115,10 @@ class _Upload:
 
     async def _send_all(self, data: bytes | memoryview) -> None:
         exchange = self._exchange
-        rest = exchange.offer(data)
-        while rest is not None:
+        while rest := exchange.offer(data):
+            data = rest
             stall = trio.current_time() + exchange.limits.write
             await exchange.wait(self._stream.wait_writable, stall, WriteTimeout)
-            rest = exchange.offer(rest)
 
     # ---- receiving, in a task of ours ----
 
