@@ -18,7 +18,7 @@ import ssl
 import warnings
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from functools import lru_cache, partial
+from functools import partial
 from operator import methodcaller
 from typing import Any, cast
 
@@ -33,6 +33,7 @@ from ._net.exchange import Exchange, Stale, begin
 from ._net.network import Network, SystemNetwork
 from ._net.proxies import Routes, through
 from ._net.streams import Stream
+from ._net.tls import prepare, system_trust
 from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
 from .events import Event, Observer
@@ -133,7 +134,7 @@ class Pool:
         self._stale_retries = 0
         self._leaks = 0
         if tls is not None:
-            _prepare(tls)
+            prepare(tls)
 
     # ---- what callers do ----
 
@@ -429,7 +430,7 @@ class Pool:
 
     def _trust(self) -> ssl.SSLContext:
         if self._tls is None:
-            self._tls = _system_trust()
+            self._tls = system_trust()
         return self._tls
 
 
@@ -490,19 +491,3 @@ class Lease:
             return
         what = f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`"
         warnings.warn(what, ResourceWarning, stacklevel=2, source=self)
-
-
-@lru_cache(maxsize=1)
-def _system_trust() -> ssl.SSLContext:
-    """A context that trusts what the system trusts. Cached: loading its certificates takes milliseconds."""
-    import truststore  # takes its time, and only https needs it
-
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _prepare(context)
-    return context
-
-
-def _prepare(context: ssl.SSLContext) -> None:
-    context.set_alpn_protocols(["http/1.1"])
-    if context.check_hostname:
-        context.hostname_checks_common_name = False  # RFC 9110 section 4.3.4: a subject's common name is no name

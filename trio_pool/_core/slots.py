@@ -393,6 +393,8 @@ class Slots:
         if waiter.dial is not None:
             self._unlink(waiter.dial)  # the dial goes on, for whoever is the oldest
         self._cover(queue)
+        if queue.in_line and not queue.uncovered:
+            self._head()  # drops it from the line, if nobody stands before it
 
     def _refuse(self, waiter: Waiter, why: Any, error: Exception | None = None) -> None:
         covered = waiter.standing is not waiter.queue.uncovered  # covered, or waiting for a dial of its own

@@ -18,6 +18,10 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 60, "TCP
 """Seconds, seconds, probes: a peer that vanished behind a NAT is noticed. macOS says KEEPALIVE for KEEPIDLE."""
 
 
+_UNIX_PAUSE = 0.01
+"""Seconds before a Unix socket whose queue is full is tried again."""
+
+
 class Stream(Protocol):
     """What carries bytes. Every method but the two waits returns at once."""
 
@@ -117,10 +121,15 @@ async def _connect(sock: socket.socket, address: Any) -> SocketStream:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             _set_tcp_options(sock)
-        try:
-            sock.connect(address)
-        except BlockingIOError:
-            await trio.lowlevel.wait_writable(sock)
+        while True:
+            try:
+                sock.connect(address)
+            except BlockingIOError as delay:
+                if delay.errno == errno.EAGAIN:  # a Unix socket with a full queue: nothing is under way, nor tells
+                    await trio.sleep(_UNIX_PAUSE)
+                    continue
+                await trio.lowlevel.wait_writable(sock)
+            break
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise OSError(error, os.strerror(error))

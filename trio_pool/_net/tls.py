@@ -13,6 +13,8 @@ or an end without close_notify shows a cut (`ssl.SSLEOFError`). Session tickets 
 from __future__ import annotations
 
 import ssl
+import sys
+from functools import lru_cache
 
 from .streams import Stream
 
@@ -142,3 +144,35 @@ class TLSStream:
     async def _flush(self) -> None:
         while not self._flush_nowait():
             await self._stream.wait_writable()
+
+
+@lru_cache(maxsize=1)
+def system_trust() -> ssl.SSLContext:
+    """A context that trusts what the system trusts. Cached: loading its certificates takes tens of milliseconds."""
+    context = _default_trust() or _platform_trust()
+    prepare(context)
+    return context
+
+
+def prepare(context: ssl.SSLContext) -> None:
+    """Make a context offer HTTP/1.1, and look for names only where they belong."""
+    context.set_alpn_protocols(["http/1.1"])
+    if context.check_hostname:
+        context.hostname_checks_common_name = False  # RFC 9110 section 4.3.4: a subject's common name is no name
+
+
+def _default_trust() -> ssl.SSLContext | None:
+    """OpenSSL's own certificates, loaded once, where the system keeps them as OpenSSL expects."""
+    paths = ssl.get_default_verify_paths()
+    if sys.platform in ("win32", "darwin") or not (paths.cafile or paths.capath):
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    return context
+
+
+def _platform_trust() -> ssl.SSLContext:
+    """The platform's own verifier, or its certificates wherever it keeps them; it loads them for each connection."""
+    import truststore  # takes its time, and only https needs it
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
