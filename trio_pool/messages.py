@@ -192,8 +192,9 @@ class Request:
         :param authorization: the value of Proxy-Authorization, or None.
         """
         twin = copy(self)
-        if self.target.startswith(b"/"):
-            twin.target = b"http://" + target_of(self.url).authority + self.target
+        if self.target == b"*" or self.target.startswith(b"/"):
+            path = b"" if self.target == b"*" else self.target  # RFC 9112 section 3.2.4
+            twin.target = b"http://" + target_of(self.url).authority + path
         if authorization is not None and not any(n.lower() == b"proxy-authorization" for n, _ in self.raw_headers):
             twin.raw_headers = [*self.raw_headers, (b"Proxy-Authorization", authorization)]
         return twin

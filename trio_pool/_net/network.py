@@ -66,8 +66,24 @@ def only_public(host: str, port: int) -> bool:  # noqa: ARG001  # any port: it i
     :param port: does not matter.
     """
     address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return (mapped or address).is_global and not address.is_multicast
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _ipv4_in(address)
+        if inner is None:
+            return address.is_global and address in _UNICAST
+        address = inner
+    return address.is_global and not address.is_multicast
+
+
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that has been handed out
+_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291 section 2.5.5.1
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: a gateway makes IPv4 of it
+
+
+def _ipv4_in(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for, or None."""
+    if address in _COMPATIBLE or address in _TRANSLATED:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 class SystemNetwork:
