@@ -32,17 +32,21 @@ class Leasing:
         return self._held
 
     async def __aexit__(self, *_: object) -> None:
-        self._lease.release(reusable=self._held.is_clean, hint=self._held.keepalive)
+        held = self._held
+        held.is_over = True
+        self._lease.release(reusable=held.is_clean, hint=held.keepalive)
 
 
 class LeasedConnection:
     """One connection in the hands of a caller, for experiments with the protocol.
 
     :ivar is_reused: whether it had served before.
+    :ivar is_over: whether the `async with` has been left: the connection is somebody else's then.
     """
 
     def __init__(self, lease: Lease, config: PoolConfig) -> None:
         self.is_reused = lease.is_reused
+        self.is_over = False
         self._connection = lease.connection
         self._config = config
         self._exchange: Exchange | None = None
@@ -50,15 +54,22 @@ class LeasedConnection:
 
     @property
     def stream(self) -> Stream:
-        """The bytes themselves. Once they were touched the connection cannot be used again by the pool."""
+        """The bytes themselves. Once they were touched the connection cannot be used again by the pool.
+
+        :raises UsageError: the lease is over.
+        """
+        if self.is_over:
+            raise UsageError("the lease is over")
         self._is_clean = False
         return self._connection.stream
 
     async def exchange(self, request: Request) -> Exchange:
         """Send a request and wait for the response's head; `receive` and `receive_all` read its body.
 
-        :raises UsageError: the exchange before is not complete.
+        :raises UsageError: the exchange before is not complete, or the lease is over.
         """
+        if self.is_over:
+            raise UsageError("the lease is over", origin=request.origin)
         if not self.is_clean:
             raise UsageError("the connection is not ready for another exchange", origin=request.origin)
         limits = self._config.limits_for(request.timeouts)

@@ -97,7 +97,7 @@ class Slots:
         while queue.idle:
             slot = queue.idle.popitem()[0]
             del self._idle[slot]
-            fault = self._fault(slot, now, slot.expires_at)
+            fault = _age(slot, now) or ("dead" if self._is_dead(slot.connection) else None)
             if fault is None:
                 self._requests += 1
                 return self._lease(slot)
@@ -207,14 +207,11 @@ class Slots:
             return  # `shut` has closed it under its holder
         self._expect(slot, State.LEASED)
         slot.expires_at = now + min(self._keepalive, hint)
-        if unusable is not None:
-            self._close(slot, unusable)
-        elif slot.uses >= self._max_uses:
-            self._close(slot, "max_requests")
-        elif now >= slot.dies_at:
-            self._close(slot, "lifetime")
-        else:
+        reason = unusable or ("max_requests" if slot.uses >= self._max_uses else _age(slot, now))
+        if reason is None:
             self._offer(slot, now)
+        else:
+            self._close(slot, reason)
 
     def closed(self, slot: Slot) -> None:
         """A `Close` was carried out."""
@@ -235,10 +232,11 @@ class Slots:
         for slot in self._expiry.pop(now):
             if slot.state is not State.IDLE:
                 continue  # it is scheduled again when it next becomes idle
-            if now < slot.expires_at:
+            age = _age(slot, now)
+            if age is None:
                 self._expiry.add(slot)
-                continue
-            self._close_idle(slot, "lifetime" if now >= slot.dies_at else "expired")
+            else:
+                self._close_idle(slot, age)
 
     def drain(self) -> None:
         """Take no new request; close what is idle, and what comes back with nobody waiting for it."""
@@ -300,14 +298,6 @@ class Slots:
     def _expect(self, slot: Slot, state: State) -> None:
         if slot.state is not state:
             raise ValueError(f"the slot is {slot.state.value}, not {state.value}")
-
-    def _fault(self, slot: Slot, now: float, expires_at: float) -> Reason | None:
-        """Why the connection must not be granted now."""
-        if now >= slot.dies_at:
-            return "lifetime"
-        if now >= expires_at:
-            return "expired"
-        return "dead" if self._is_dead(slot.connection) else None
 
     def _lease(self, slot: Slot) -> Slot:
         slot.state = State.LEASED
@@ -522,6 +512,13 @@ class Slots:
         if not slot.exclusive:
             slot.queue.covering -= 1
         return waiter
+
+
+def _age(slot: Slot, now: float) -> Reason | None:
+    """Why the connection is too old to be used again, or None."""
+    if now >= slot.dies_at:
+        return "lifetime"
+    return "expired" if now >= slot.expires_at else None
 
 
 def _in_words(leased: int, idle: int, dialling: int, waiting: int) -> str:
