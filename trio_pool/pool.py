@@ -458,6 +458,12 @@ class Lease:
         self.connection: Connection = slot.connection
         self.is_reused = slot.uses > 1
 
+    @property
+    def origin(self) -> Origin:
+        """Where the connection leads, and by what."""
+        origin: Origin = self._slot.origin
+        return origin
+
     def release(self, *, reusable: bool, hint: float | None = None) -> None:
         """Give the connection back, at once.
 

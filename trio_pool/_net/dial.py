@@ -44,7 +44,7 @@ async def dial(network: Network, origin: Origin, trust: Trust) -> Stream:
 
 async def _by_proxy(stream: Stream, origin: Origin, proxy: Proxy, trust: Trust, started: float) -> Stream:
     if proxy.scheme == "https":
-        stream = await _secure(stream, proxy.host, origin, trust(), started)
+        stream = await _secure(stream, proxy.host, origin, trust(), started, " with the proxy")
     try:
         await open_tunnel(stream, origin, proxy)
     except OSError as error:
@@ -128,14 +128,16 @@ class _Race:
         return self._winner
 
 
-async def _secure(stream: Stream, name: str, origin: Origin, context: ssl.SSLContext, started: float) -> Stream:
+async def _secure(
+    stream: Stream, name: str, origin: Origin, context: ssl.SSLContext, started: float, whose: str = ""
+) -> Stream:
     secure = None
     try:
         secure = TLSStream(stream, context, name)
         await secure.handshake()
     except (OSError, ValueError) as error:
         stream.close()
-        raise _tls_error(origin, error, trio.current_time() - started) from error
+        raise _tls_error(origin, error, trio.current_time() - started, whose) from error
     except BaseException:
         stream.close()
         raise
@@ -157,7 +159,7 @@ def _connect_error(origin: Origin, error: OSError, elapsed: float) -> ConnectErr
     )
 
 
-def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float) -> TLSError:
+def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float, whose: str) -> TLSError:
     advice = ""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message
@@ -169,5 +171,5 @@ def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float) -> T
     else:
         reason = str(error)
     return TLSError(
-        f"the TLS handshake failed: {reason}", origin=origin, phase="connecting", elapsed=elapsed, advice=advice
+        f"the TLS handshake{whose} failed: {reason}", origin=origin, phase="connecting", elapsed=elapsed, advice=advice
     )

@@ -125,26 +125,36 @@ async def _connect(stream: Stream, origin: Origin, proxy: Proxy) -> None:
     answer = await _answer(stream, connection, origin)
     if not 200 <= answer.status_code < 300:
         reason = answer.reason.decode("latin-1")
-        advice = "Give its URL a user and a password." if answer.status_code == 407 else ""
+        check = (
+            "Give its URL a user and a password." if proxy.user is None else "Check the user and password in its URL."
+        )
+        advice = check if answer.status_code == 407 else ""
         raise failure(origin, f"the proxy refused the tunnel: {answer.status_code} {reason}".rstrip(), advice)
     if connection.trailing_data[0]:
         raise failure(origin, "the proxy sent bytes into the tunnel before they could have been the server's")
 
 
 async def _answer(stream: Stream, connection: h11.Connection, origin: Origin) -> h11.Response:
-    for _ in range(MAX_ANSWER):
+    """The proxy's final response to CONNECT."""
+    taken = 0
+    while True:
         try:
             event = connection.next_event()
         except h11.RemoteProtocolError as error:
             raise failure(origin, f"the proxy broke HTTP/1.1: {error}") from None
-        if isinstance(event, h11.Response):
+        if isinstance(event, h11.Response) and event.http_version in (b"1.1", b"1.0"):
             return event
-        if event is h11.NEED_DATA:
-            data = await receive(stream)
-            if not data:
-                break
-            connection.receive_data(data)
-    raise failure(origin, "the proxy ended the connection without an answer")
+        if isinstance(event, h11.Response):
+            raise failure(origin, f"the proxy answered with HTTP/{event.http_version.decode()}")
+        if event is not h11.NEED_DATA:
+            continue  # an interim response, counted by its bytes
+        data = await receive(stream)
+        taken += len(data)
+        if not data:
+            raise failure(origin, "the proxy ended the connection without an answer")
+        if taken > MAX_ANSWER:
+            raise failure(origin, f"the proxy's answer has more than {MAX_ANSWER} bytes")
+        connection.receive_data(data)
 
 
 class _Socks:
