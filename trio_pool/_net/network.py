@@ -92,6 +92,8 @@ class SystemNetwork:
     :param address_policy: called with each IP address and port before it is dialled; whether it may be. None: all may.
     """
 
+    _address_policy: AddressPolicy | None = None  # for subclasses that have an __init__ of their own
+
     def __init__(self, address_policy: AddressPolicy | None = None) -> None:
         self._address_policy = address_policy
 
