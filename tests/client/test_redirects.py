@@ -172,7 +172,7 @@ def test_whatever_a_location_is_it_leads_somewhere_or_is_refused(location: str) 
     try:
         there = redirected(request, 302, location)
     except TrioPoolError as error:
-        assert "secret" not in str(error) + repr(error)  # noqa: PT017  # either way is right
+        assert "secret" not in str(error) + repr(error)  # either way is right
         return
     assert there.origin.scheme in ("http", "https")
     kept = [name for name in CREDENTIALS if name in there.headers]

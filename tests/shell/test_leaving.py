@@ -1,0 +1,522 @@
+"""Leaving a pool, draining it, dropping what belongs to it, and using it where it does not belong."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import sys
+import threading
+import warnings
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from trio_pool import Pool, PoolClosed, ReadError, RemoteProtocolError, Request, TrioPoolError, UsageError
+
+from .network import Channel, Dialling, MemoryNetwork
+from .scheduling import play, settle, virtual
+from .servers import OK, Asked, Reply, Server, read_head, stay
+from .stories import Outcome, a_server, client_on, counts, fetch, get, pool_on
+
+
+class Interrupt(BaseException):
+    """As bad as a KeyboardInterrupt."""
+
+
+# ---- what comes out of the body ----
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("x"), Interrupt("x"), StopIteration("x"), StopAsyncIteration("x"), ExceptionGroup("x", [OSError()])],
+)
+@pytest.mark.parametrize("opened", [pool_on, client_on])
+@virtual
+async def test_what_the_body_raises_comes_out_as_itself(
+    network: MemoryNetwork, opened: Callable[[MemoryNetwork], trio.abc.AsyncResource], error: BaseException
+) -> None:
+    a_server(network)
+    with pytest.raises(type(error)) as caught:
+        async with opened(network):
+            raise error
+    assert caught.value is error
+
+
+@virtual
+async def test_what_the_body_raises_with_requests_under_way_comes_out_as_itself(network: MemoryNetwork) -> None:
+    network.serve("a.test", stay).dialling = Dialling(1)
+    a_server(network, "b.test")
+    error = Interrupt("x")
+    with pytest.raises(Interrupt) as caught:
+        async with pool_on(network) as pool:
+            response = await pool.send(get("b.test"))
+            with trio.move_on_after(0.5):
+                await fetch(pool, get())
+            assert counts(pool) == (1, 0, 1, 0, 0)
+            raise error
+    assert caught.value is error
+    assert not response.is_closed, "it is still the caller's"
+    response.close()
+    assert counts(pool) == (0, 0, 0, 0, 0)
+
+
+@virtual
+async def test_an_outer_cancellation_comes_out_as_cancelled_and_stays_with_its_scope(network: MemoryNetwork) -> None:
+    a_server(network)
+    seen: BaseException | None = None
+    with trio.move_on_after(1) as scope:
+        try:
+            async with pool_on(network):
+                await trio.sleep_forever()
+        except BaseException as error:
+            seen = error
+            raise
+    assert scope.cancelled_caught
+    assert type(seen) is trio.Cancelled
+    await trio.lowlevel.checkpoint()
+
+
+@virtual
+async def test_a_scope_inside_the_body_keeps_its_cancellation(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network) as pool:
+        with trio.move_on_after(1) as scope:
+            await trio.sleep_forever()
+        assert scope.cancelled_caught
+        await fetch(pool, get())
+
+
+# ---- what is open when it is left ----
+
+
+@virtual
+async def test_leaving_with_responses_and_waiters(network: MemoryNetwork) -> None:
+    network.serve("a.test", Server(lambda asked: Reply(body=[b"x", 5.0, b"y"])))
+    network.serve("b.test", stay).dialling = Dialling(9)
+    reading, waiting, dialled_for = Outcome(), Outcome(), Outcome()
+    async with trio.open_nursery() as nursery:
+        async with pool_on(network, max_connections=2, max_connections_per_host=1) as pool:
+            unread = await pool.send(get())
+            nursery.start_soon(reading.of, unread.read)
+            nursery.start_soon(waiting.of, fetch, pool, get())
+            nursery.start_soon(dialled_for.of, fetch, pool, get("b.test"))
+            await settle()
+            assert counts(pool) == (1, 0, 1, 0, 1)
+        assert network.open == 0
+        assert counts(pool) == (0, 0, 0, 0, 0)
+    assert isinstance(reading.error, ReadError)
+    assert isinstance(waiting.error, PoolClosed)
+    assert isinstance(dialled_for.error, PoolClosed)
+    unread.close()
+
+
+@virtual
+async def test_a_response_is_dead_after_its_pool(network: MemoryNetwork) -> None:
+    network.serve("a.test", Server(lambda asked: Reply(body=[b"x", 5.0, b"y"])))
+    async with pool_on(network) as pool:
+        response = await pool.send(get())
+    with pytest.raises(ReadError):
+        await response.read()
+    response.close()
+    response.close()
+
+
+@virtual
+async def test_a_waiter_granted_in_the_step_in_which_the_pool_closes_gets_pool_closed(network: MemoryNetwork) -> None:
+    a_server(network)
+    waiting = Outcome()
+    async with trio.open_nursery() as nursery, pool_on(network, max_connections=1) as pool:
+        response = await pool.send(get())
+        nursery.start_soon(waiting.of, fetch, pool, get())
+        await settle()
+        response.close()
+    assert isinstance(waiting.error, PoolClosed)
+
+
+@virtual
+async def test_a_redial_in_the_step_in_which_the_pool_closes_gets_pool_closed(network: MemoryNetwork) -> None:
+    async def once(channel: Channel) -> None:
+        await read_head(channel)
+        await channel.send_all(OK)
+        await read_head(channel)
+        await trio.sleep_forever()
+
+    host = network.serve("a.test", once)
+    sending = Outcome()
+    async with trio.open_nursery() as nursery, pool_on(network) as pool:
+        await fetch(pool, get())
+        nursery.start_soon(sending.of, fetch, pool, get())
+        await settle()
+        host.served[0].close()
+    assert isinstance(sending.error, PoolClosed)
+    assert sending.error.may_have_been_processed
+
+
+@virtual
+async def test_a_dial_that_ends_in_the_step_in_which_the_pool_closes(network: MemoryNetwork) -> None:
+    network.serve("a.test", stay).dialling = Dialling(1)
+    waiting = Outcome()
+    async with trio.open_nursery() as nursery, pool_on(network) as pool:
+        nursery.start_soon(waiting.of, fetch, pool, get())
+        await trio.sleep(1)
+    assert isinstance(waiting.error, PoolClosed)
+
+
+@virtual
+async def test_a_redial_under_way_is_refused_when_the_pool_closes(network: MemoryNetwork) -> None:
+    server = a_server(network, answer=lambda asked: Reply() if asked.number == 1 else None)
+    sending = Outcome()
+    async with trio.open_nursery() as nursery, pool_on(network) as pool:
+        await fetch(pool, get())
+        network.hosts["a.test"].dialling = Dialling(3)
+        nursery.start_soon(sending.of, fetch, pool, get())
+        await settle()
+        assert counts(pool) == (0, 0, 1, 0, 0)
+    assert isinstance(sending.error, PoolClosed)
+    assert len(server.asked) == 2
+
+
+# ---- afterwards, and elsewhere ----
+
+USES: dict[str, Callable[[Pool], Awaitable[object]]] = {
+    "send": lambda pool: pool.send(get()),
+    "stream": lambda pool: pool.stream(get()).__aenter__(),
+    "acquire": lambda pool: pool.acquire(get().origin),
+    "lease": lambda pool: pool.lease("http://a.test").__aenter__(),
+    "prewarm": lambda pool: pool.prewarm("http://a.test", 1),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@virtual
+async def test_a_pool_used_after_it_was_closed(network: MemoryNetwork, use: str) -> None:
+    a_server(network)
+    async with pool_on(network) as pool:
+        pass
+    with pytest.raises(PoolClosed, match="the pool is closed .*a.test"):
+        await USES[use](pool)
+    assert pool.statistics().requests == 0
+
+
+@virtual
+async def test_draining_a_closed_pool_does_nothing(network: MemoryNetwork) -> None:
+    async with pool_on(network) as pool:
+        pass
+    await pool.drain()
+    await pool.drain(1)
+
+
+@pytest.mark.parametrize("use", [*USES, "drain"])
+def test_a_pool_used_outside_trio_is_a_usage_error(use: str) -> None:
+    pool = closed_pool()
+    call = USES.get(use, Pool.drain)
+
+    async def main() -> None:
+        await call(pool)
+
+    with pytest.raises(UsageError, match="another trio run"):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("use", [*USES, "drain"])
+def test_a_pool_used_in_a_later_run_is_a_usage_error(use: str) -> None:
+    pool = closed_pool()
+    call = USES.get(use, Pool.drain)
+    with pytest.raises(UsageError, match="another trio run"):
+        play(lambda network: call(pool))
+
+
+@pytest.mark.parametrize("use", [*USES, "drain"])
+def test_an_open_pool_used_in_another_threads_run_is_a_usage_error(use: str) -> None:
+    call = USES.get(use, Pool.drain)
+
+    async def story(network: MemoryNetwork) -> None:
+        a_server(network)
+        async with pool_on(network) as pool:
+            await fetch(pool, get())
+            errors: list[BaseException] = []
+            thread = threading.Thread(target=run_elsewhere, args=(call, pool, errors))
+            thread.start()
+            thread.join()
+            assert "another trio run" in str(errors)
+            assert isinstance(errors[0], UsageError)
+            assert counts(pool) == (0, 1, 0, 0, 0)
+            await fetch(pool, get())
+
+    play(story)
+
+
+def run_elsewhere(call: Callable[[Pool], Awaitable[object]], pool: Pool, errors: list[BaseException]) -> None:
+    """In a run of its own."""
+
+    async def main() -> None:
+        await call(pool)
+
+    try:
+        trio.run(main)
+    except TrioPoolError as error:
+        errors.append(error)
+
+
+def closed_pool() -> Pool:
+    """A pool of a run that is over."""
+
+    async def story(network: MemoryNetwork) -> Pool:
+        async with pool_on(network) as pool:
+            return pool
+
+    return play(story)
+
+
+# ---- draining ----
+
+
+@virtual
+async def test_a_drain_lets_accepted_work_finish_and_refuses_new(network: MemoryNetwork) -> None:
+    server = a_server(network, answer=lambda asked: Reply(delay=1))
+    leased, waiting, drained = Outcome(), Outcome(), Outcome()
+    async with pool_on(network, max_connections=1) as pool:
+        async with trio.open_nursery() as nursery:
+            for outcome in (leased, waiting):
+                nursery.start_soon(outcome.of, fetch, pool, get())
+                await settle()
+            nursery.start_soon(drained.of, pool.drain)
+            await settle()
+            with pytest.raises(PoolClosed):
+                await fetch(pool, get())
+        assert (leased.error, waiting.error) == (None, None)
+        assert drained.at == pytest.approx(2)
+        assert counts(pool) == (0, 0, 0, 0, 0)
+        assert network.open == 0
+    assert len(server.asked) == 2
+
+
+@virtual
+async def test_a_drain_closes_idle_connections_at_once(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network) as pool:
+        await fetch(pool, get())
+        before = trio.current_time()
+        await pool.drain()
+        assert trio.current_time() == before
+        assert network.open == 0
+        assert pool.statistics().evictions == {"closed": 1}
+
+
+@virtual
+async def test_a_drain_that_runs_out_cuts_what_is_left(network: MemoryNetwork) -> None:
+    a_server(network, answer=lambda asked: Reply(delay=9))
+    leased, waiting = Outcome(), Outcome()
+    async with pool_on(network, max_connections=1) as pool, trio.open_nursery() as nursery:
+        for outcome in (leased, waiting):
+            nursery.start_soon(outcome.of, fetch, pool, get())
+            await settle()
+        await pool.drain(0.5)
+        assert trio.current_time() == pytest.approx(0.5)
+        assert counts(pool) == (0, 0, 0, 0, 0)
+        assert network.open == 0
+    assert isinstance(leased.error, ReadError)
+    assert isinstance(waiting.error, PoolClosed)
+
+
+@virtual
+async def test_a_drain_that_runs_out_cuts_dials_too(network: MemoryNetwork) -> None:
+    network.serve("a.test", stay).dialling = Dialling(4)
+    waiting = Outcome()
+    async with pool_on(network) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(waiting.of, fetch, pool, get())
+        await settle()
+        await pool.drain(1)
+        assert trio.current_time() == pytest.approx(1)
+        assert counts(pool) == (0, 0, 0, 0, 0)
+    assert isinstance(waiting.error, PoolClosed)
+
+
+@virtual
+async def test_a_drain_waits_for_what_the_drained_dial_for(network: MemoryNetwork) -> None:
+    a_server(network)
+    network.hosts["a.test"].dialling = Dialling(4)
+    waiting = Outcome()
+    async with pool_on(network) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(waiting.of, fetch, pool, get())
+        await settle()
+        await pool.drain()
+        assert counts(pool) == (0, 0, 0, 0, 0)
+    assert waiting.error is None
+
+
+@virtual
+async def test_two_drains_at_once(network: MemoryNetwork) -> None:
+    a_server(network, answer=lambda asked: Reply(delay=3))
+    first, second = Outcome(), Outcome()
+    async with pool_on(network) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(fetch, pool, get())
+        await settle()
+        nursery.start_soon(first.of, pool.drain)
+        nursery.start_soon(second.of, pool.drain, 10)
+    assert first.at == second.at == pytest.approx(3)
+
+
+@virtual
+async def test_a_cancelled_drain_has_closed_the_pool(network: MemoryNetwork) -> None:
+    a_server(network, answer=lambda asked: Reply(delay=9))
+    leased = Outcome()
+    async with pool_on(network) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(leased.of, fetch, pool, get())
+        await settle()
+        with trio.move_on_after(1) as scope:
+            await pool.drain()
+        assert scope.cancelled_caught
+        assert network.open == 0
+    assert isinstance(leased.error, ReadError)
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan])
+@virtual
+async def test_a_nonsensical_drain_changes_nothing(network: MemoryNetwork, seconds: float) -> None:
+    a_server(network)
+    async with pool_on(network) as pool:
+        await fetch(pool, get())
+        with pytest.raises(UsageError, match=f"{seconds}"):
+            await pool.drain(seconds)
+        await fetch(pool, get())
+
+
+@virtual
+async def test_a_stale_connection_is_replaced_even_in_a_drain(network: MemoryNetwork) -> None:
+    a_server(network, answer=lambda asked: Reply() if asked.number == 1 else None)
+    sending = Outcome()
+    async with pool_on(network) as pool, trio.open_nursery() as nursery:
+        await fetch(pool, get())
+        network.hosts["a.test"].dialling = Dialling(3)
+        nursery.start_soon(sending.of, fetch, pool, get())
+        await settle()
+        await pool.drain()
+    assert sending.error is None
+
+
+# ---- what is dropped ----
+
+
+@virtual
+async def test_a_dropped_response_is_reclaimed_with_a_warning_that_names_its_origin(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network, max_connections=1) as pool:
+        response = await pool.send(get())
+        with pytest.warns(ResourceWarning, match=r"http://a\.test:80 was dropped"):
+            del response
+            gc.collect()
+        await settle()
+        assert counts(pool) == (0, 0, 0, 0, 0)
+        assert network.open == 0
+        statistics = pool.statistics()
+        assert (statistics.leaks, statistics.evictions) == (1, {"leaked": 1})
+        await fetch(pool, get())
+
+
+@virtual
+async def test_a_dropped_response_makes_room_for_a_waiter(network: MemoryNetwork) -> None:
+    a_server(network)
+    waiting = Outcome()
+    async with pool_on(network, max_connections=1) as pool, trio.open_nursery() as nursery:
+        response = await pool.send(get())
+        nursery.start_soon(waiting.of, fetch, pool, get())
+        await settle()
+        with pytest.warns(ResourceWarning):
+            del response
+            gc.collect()
+    assert waiting.error is None
+
+
+@virtual
+async def test_a_dropped_lease_is_reclaimed(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network, max_connections=1) as pool:
+        lease = await pool.acquire(get().origin)
+        with pytest.warns(ResourceWarning, match=r"a\.test"):
+            del lease
+            gc.collect()
+        await settle()
+        assert counts(pool) == (0, 0, 0, 0, 0)
+
+
+@virtual
+async def test_a_dropped_response_is_reclaimed_even_where_warnings_are_errors(
+    network: MemoryNetwork,
+) -> None:
+    a_server(network)
+    async with pool_on(network) as pool:
+        response = await pool.send(get())
+        unraisable: list[str] = []
+        hook = sys.unraisablehook
+        sys.unraisablehook = lambda error: unraisable.append(str(error.exc_value))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                del response
+                gc.collect()
+        finally:
+            sys.unraisablehook = hook
+        assert len(unraisable) == 1
+        await settle()
+        assert counts(pool) == (0, 0, 0, 0, 0)
+
+
+@virtual
+async def test_a_response_that_was_read_or_closed_can_be_dropped(network: MemoryNetwork) -> None:
+    a_server(network, answer=lambda asked: Reply(body=[b"x", 1.0, b"y"] if asked.target == "/slow" else [b"x"]))
+    async with pool_on(network) as pool:
+        read = await pool.send(get())
+        await read.read()
+        closed = await pool.send(get(path="/slow"))
+        closed.close()
+        failed = await pool.send(get(path="/slow"))
+        with trio.move_on_after(0.1):
+            await failed.read()
+        del read, closed, failed
+        gc.collect()
+        assert counts(pool)[0] == 0
+
+
+@virtual
+async def test_a_response_dropped_after_its_pool_is_no_leak(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network) as pool:
+        response = await pool.send(get())
+    del response
+    gc.collect()
+    assert pool.statistics().leaks == 0
+
+
+def test_a_response_dropped_after_its_run_disturbs_nobody() -> None:
+    kept: list[object] = []
+
+    async def story(network: MemoryNetwork) -> None:
+        a_server(network)
+        async with pool_on(network) as pool:
+            kept.append(await pool.send(get()))
+            kept.append(pool)
+
+    play(story)
+    kept.clear()
+    gc.collect()
+
+
+# ---- errors are told apart ----
+
+
+@virtual
+async def test_a_server_that_ends_without_a_word_leaves_nothing(network: MemoryNetwork) -> None:
+    def answer(asked: Asked) -> None:
+        return None
+
+    a_server(network, answer=answer)
+    async with pool_on(network) as pool:
+        with pytest.raises(RemoteProtocolError, match="without a response"):
+            await fetch(pool, get())
+        assert counts(pool) == (0, 0, 0, 0, 0)
+        with pytest.raises(TrioPoolError):
+            await fetch(pool, Request("GET", "http://nowhere.test/"))
+        assert counts(pool) == (0, 0, 0, 0, 0)
