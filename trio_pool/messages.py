@@ -27,6 +27,7 @@ Content = bytes | AsyncIterable[bytes]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 
+_HOST = re.compile(rb"[\x21-\x2b\x2d-\x7e]*")  # neither space nor comma
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 
@@ -176,7 +177,9 @@ class Request:
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = timeouts
         self.raw_headers = raw
-        self.expects_continue = body is not None and b"expect" in given and _expects_continue(raw)
+        self.expects_continue = b"expect" in given and _expects_continue(raw)
+        if self.expects_continue and body is None:
+            raise LocalProtocolError("the request expects to continue, and has no body")  # RFC 9110 section 10.1.1
         _check_framing(raw, given, body, method)
         if method == "CONNECT" and (target is None or body is not None):
             raise LocalProtocolError("a CONNECT request needs a target, such as 'example.org:443', and has no body")
@@ -241,9 +244,13 @@ def _encodable(pairs: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def _check_framing(raw: RawHeaders, given: set[bytes], body: Content | None, method: str) -> None:
     """See to it that exactly one framing goes out, and that it is the body's (RFC 9112 section 6)."""
     names = [name.lower() for name, _ in raw]
+    if b"host" in given and not all(_HOST.fullmatch(value) for name, value in raw if name.lower() == b"host"):
+        raise LocalProtocolError("the request's Host has a character that must not be there")
     for name in (b"host", b"content-length", b"transfer-encoding"):
         if names.count(name) > 1:
             raise LocalProtocolError(f"the request has the header {name.decode()!r} twice")
+    if method == "TRACE" and body is not None:
+        raise LocalProtocolError("a TRACE request has no body")  # RFC 9110 section 9.3.8
     if b"transfer-encoding" in given:
         _check_transfer_encoding(raw, given, body)
     elif b"content-length" in given:

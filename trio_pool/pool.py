@@ -39,7 +39,7 @@ from .errors import ConnectError, TrioPoolError, UsageError
 from .events import Event, Observer
 from .leasing import Leasing
 from .messages import Request
-from .places import Place, Watch, afresh, closed, full, slow_dial
+from .places import Place, Watch, afresh, closed, full, slow_dial, spoke_first
 from .response import Response, Streaming
 from .urls import Origin, target_of
 
@@ -399,6 +399,9 @@ class Pool:
                 stream = await dial(self._network, slot.origin, self._trust)
             if scope.cancelled_caught and not self._slots.is_shut:
                 error = slow_dial(slot.origin, seconds)
+            if stream is not None and stream.readable():  # RFC 9112 section 9.2: it is no response to anything
+                stream.close()
+                stream, error = None, spoke_first(slot.origin, trio.current_time() - started)
         except TrioPoolError as failure:
             error = failure
         except Exception as failure:  # a network of the user's can raise anything

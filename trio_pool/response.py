@@ -285,7 +285,7 @@ class Response:
         if self._lease is None:
             raise UsageError("the response is closed: its body is gone", origin=self.request.origin)
         self._is_streamed = True
-        if not self._head.codings or self.request.method == "HEAD" or self.status_code == 304:
+        if not self._head.codings or self.request.method == "HEAD" or self.status_code in (204, 304):
             return None  # RFC 9110 section 8.4: without a body they say what it would be
         try:
             return decoder_for(self._head.codings)

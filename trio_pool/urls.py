@@ -101,6 +101,11 @@ def parse_url(url: str) -> yarl.URL:
     raise UsageError(f"the URL {redact(url)!r} has a host or port that cannot be")
 
 
+def is_host(host: str) -> bool:
+    """Whether this can be the name or address of a host."""
+    return _HOST.fullmatch(host) is not None
+
+
 def check_characters(text: str, what: str) -> None:
     """Refuse what must not be in a URL in any form.
 

@@ -133,7 +133,7 @@ async def _secure(
 ) -> Stream:
     secure = None
     try:
-        secure = TLSStream(stream, context, name)
+        secure = TLSStream(stream, context, name.partition("%")[0].rstrip("."))  # neither zone nor root dot is a name
         await secure.handshake()
     except (OSError, ValueError) as error:
         stream.close()
@@ -167,7 +167,7 @@ def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float, whos
     elif isinstance(error, ssl.SSLEOFError):
         reason = "the server ended the connection during the handshake"
     elif isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
+        reason = (error.reason or str(error)).lower().replace("_", " ")
     else:
         reason = str(error)
     return TLSError(

@@ -14,6 +14,7 @@ yields where it has not for a millisecond or 256 KiB.
 
 from __future__ import annotations
 
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -170,6 +171,8 @@ class Exchange:
                 self.note(self.events.popleft())
             else:
                 await self._fill(deadline)
+        if self.events and isinstance(self.events[0], Switched):
+            self.note(self.events.popleft())
         await self.pace(0)
 
     async def receive(self) -> bytes:
@@ -416,4 +419,7 @@ class Exchange:
 
 
 def _reason(error: OSError) -> str:
+    """What went wrong, in words."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
     return error.strerror or str(error) or type(error).__name__

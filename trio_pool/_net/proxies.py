@@ -14,9 +14,10 @@ from typing import Any
 import h11
 import yarl
 
+from .._wire.h11_codec import plain_words
 from ..errors import ProxyError, UsageError
 from ..messages import Request
-from ..urls import Origin, Proxy, redact
+from ..urls import Origin, Proxy, is_host, redact
 from .streams import Stream
 
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
@@ -39,7 +40,7 @@ class Routes:
             raise UsageError("a pool dials either a proxy or a Unix socket, not both")
         self.is_direct = proxy is None and uds is None
         self._uds = uds
-        self._by_scheme: dict[str, Proxy] = {}
+        self._by_scheme: dict[str, Proxy | None] = {}
         self._no_proxy: dict[str, str] = {}
         self._bypass: Callable[[str, dict[str, str]], Any] = _never
         if proxy == "environment":
@@ -48,7 +49,7 @@ class Routes:
             found: dict[str, str] = environment.getproxies_environment()
             self._no_proxy = {"no": found.get("no", "")}
             self._bypass = environment.proxy_bypass_environment  # type: ignore[attr-defined]  # public, and untyped
-            self._by_scheme = {scheme: parse_proxy(url) for scheme, url in found.items() if scheme in _USED and url}
+            self._by_scheme = {scheme: _of_environment(scheme, url) for scheme, url in found.items() if url}
         elif proxy is not None:
             self._by_scheme = {"all": parse_proxy(proxy)}
         self.of = functools.lru_cache(maxsize=4096)(self._of)
@@ -64,14 +65,26 @@ class Routes:
         return Origin(*parts, proxy=proxy)
 
     def _is_exempt(self, origin: Origin) -> bool:
-        return bool(self._bypass(f"{origin.host}:{origin.port}", self._no_proxy))
+        hosts = {origin.host, f"[{origin.host}]" if ":" in origin.host else _unicode(origin.host)}
+        return any(self._bypass(f"{host}:{origin.port}", self._no_proxy) for host in hosts)
 
 
 def _never(_host: str, _proxies: dict[str, str]) -> bool:
     return False
 
 
-_USED = ("http", "https", "all")
+def _of_environment(scheme: str, url: str) -> Proxy | None:
+    """The proxy in a variable of the environment, or None where the variable is for something else."""
+    if scheme not in ("http", "https", "all"):
+        return None
+    try:
+        return parse_proxy(url)
+    except UsageError as error:
+        raise UsageError(f"{scheme.upper()}_PROXY in the environment: {error.what}") from None
+
+
+def _unicode(host: str) -> str:
+    return yarl.URL.build(scheme="http", host=host).host or host
 
 
 def parse_proxy(url: str) -> Proxy:
@@ -81,15 +94,16 @@ def parse_proxy(url: str) -> Proxy:
     """
     try:
         parsed = yarl.URL(url if "://" in url else f"http://{url}")
-        host, port = parsed.raw_host, parsed.explicit_port
+        host, port = parsed.raw_host or "", parsed.explicit_port
     except ValueError:
         raise UsageError(f"{redact(url)!r} is no URL of a proxy") from None
-    if parsed.scheme not in PORTS or not host:
+    if parsed.scheme not in PORTS or port == 0 or not is_host(host):
         raise UsageError(f"{redact(url)!r} is no URL of a proxy: use http, https or socks5")
     scheme = parsed.scheme.removesuffix("h")
     if scheme == "socks5" and find_spec("socksio") is None:
         raise UsageError("a socks5 proxy needs an extra: pip install 'trio_pool[socks]'")
-    return Proxy(scheme, host, port or PORTS[scheme], parsed.user, parsed.password or "")
+    user = parsed.user if parsed.password is None else parsed.user or ""
+    return Proxy(scheme, host, port or PORTS[parsed.scheme], user, parsed.password or "")
 
 
 def through(request: Request, route: Origin) -> Request:
@@ -114,7 +128,8 @@ async def open_tunnel(stream: Stream, origin: Origin, proxy: Proxy) -> None:
 
 async def _connect(stream: Stream, origin: Origin, proxy: Proxy) -> None:
     """CONNECT (RFC 9110 section 9.3.6)."""
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    name = origin.host.partition("%")[0]
+    host = f"[{name}]" if ":" in name else name
     target = f"{host}:{origin.port}".encode("ascii")
     headers = [(b"Host", target)]
     if proxy.authorization is not None:
@@ -141,7 +156,7 @@ async def _answer(stream: Stream, connection: h11.Connection, origin: Origin) ->
         try:
             event = connection.next_event()
         except h11.RemoteProtocolError as error:
-            raise failure(origin, f"the proxy broke HTTP/1.1: {error}") from None
+            raise failure(origin, f"the proxy broke HTTP/1.1: {plain_words(error)}") from None
         if isinstance(event, h11.Response) and event.http_version in (b"1.1", b"1.0"):
             return event
         if isinstance(event, h11.Response):
@@ -179,7 +194,7 @@ class _Socks:
         if chosen == methods.USERNAME_PASSWORD:
             await self._authenticate()
         command = self._socks.SOCKS5Command.CONNECT
-        address = (self._origin.host, self._origin.port)
+        address = (self._origin.host.partition("%")[0], self._origin.port)
         reply = await self._ask(self._socks.SOCKS5CommandRequest.from_address(command, address), self._address_size)
         if reply.reply_code != self._socks.SOCKS5ReplyCode.SUCCEEDED:
             what = reply.reply_code.name.lower().replace("_", " ")

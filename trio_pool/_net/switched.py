@@ -32,6 +32,7 @@ class SwitchedStream(trio.abc.Stream):
         :raises trio.ClosedResourceError: this stream was closed.
         """
         await trio.lowlevel.checkpoint()
+        self._check()
         rest = memoryview(data)
         while rest:
             rest = rest[await self._attempt(partial(self._stream.send_nowait, rest), self._stream.wait_writable) :]
