@@ -27,7 +27,7 @@ Content = bytes | AsyncIterable[bytes]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 
-_HOST = re.compile(rb"[\x21-\x2b\x2d-\x7e]*")  # neither space nor comma
+_HOST = re.compile(rb"[\x21-\x2b\x2d-\x7e\x80-\xff]*")  # neither space nor comma
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 

@@ -31,6 +31,11 @@ class ChunkGuard:
         self._in_trailers = 0  # bytes of trailers that have come, once the last chunk has
         self.fault = ("", False)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the last chunk has come: what follows are trailers."""
+        return self._in_trailers > 0
+
     def check(self, data: bytes) -> int | None:
         """Where in the next bytes something illegal stands, or None."""
         position = 0
