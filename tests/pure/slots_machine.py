@@ -22,65 +22,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from trio_pool._core import slots
 from trio_pool._core.decisions import Close, State
 
-from .slots_model import ORIGINS, Limits, Model, ModelSlot, ModelWaiter
+from .slots_books import Limits, ModelSlot, ModelWaiter
+from .slots_events import HINTS, LIMITS, POSSIBLE, TRAFFIC, happens
+from .slots_model import Model
 
 T = TypeVar("T")
-
-LIMITS = st.builds(
-    Limits,
-    total=st.integers(1, 4),
-    per_host=st.integers(1, 4),
-    waiting=st.sampled_from([math.inf, math.inf, 0, 1, 2, 4]),
-    keepalive=st.sampled_from([3.0, 0.5, math.inf]),
-    lifetime=st.sampled_from([math.inf, math.inf, 10.0, 2.0]),
-    uses=st.sampled_from([math.inf, math.inf, math.inf, 1, 3]),
-)
-WHICH = st.integers(0, 11)
-ORIGIN = st.sampled_from(ORIGINS)
-PATIENCE = st.sampled_from([math.inf, math.inf, 0.0, 0.75, 5.0])
-AFTER = st.sampled_from([0.0, 0.0, 0.0, 0.3, 0.75, 3.0])
-HOW_MANY = st.sampled_from(["one", "one", "one", "one", "many"])
-OUTCOMES = st.sampled_from(["good", "good", "kept briefly", "not kept", "dies", "dies", "unusable"])
-HINTS = {"kept briefly": 0.7, "not kept": 0.0}
-
-ARGUMENTS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "acquire": {"origin": ORIGIN, "after": AFTER, "patience": PATIENCE, "how_many": HOW_MANY},
-    "dial_ends": {"which": WHICH, "after": AFTER, "chance": st.sampled_from([0.0, 0.5, None])},
-    "release": {"which": WHICH, "after": AFTER, "outcome": OUTCOMES},
-    "redial": {"which": WHICH, "patience": PATIENCE, "is_cancelled": st.booleans()},
-    "cancel": {"which": WHICH},
-    "prewarm": {"origin": ORIGIN, "count": st.integers(0, 4)},
-    "time_passes": {"seconds": st.sampled_from([0.1, 0.6, 3.0, 10.0])},
-}
-POSSIBLE: dict[str, Callable[[Any], Any]] = {
-    "acquire": lambda self: self.model.open,
-    "dial_ends": lambda self: self.model.slots_at("dialling"),
-    "release": lambda self: self.model.slots_at("leased"),
-    "redial": lambda self: self.model.slots_at("leased"),
-    "cancel": lambda self: self.waiters(),
-    "prewarm": lambda self: True,
-    "time_passes": lambda self: True,
-}
-OFTEN = (
-    "acquire",
-    "acquire",
-    "acquire",
-    "dial_ends",
-    "dial_ends",
-    "release",
-    "release",
-    "redial",
-    "cancel",
-    "time_passes",
-)
-
-
-def event(name: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
-    return st.tuples(st.just(name), st.fixed_dictionaries(ARGUMENTS[name]))
-
-
-EVENT = st.one_of([event(name) for name in (*OFTEN, "prewarm")])
-TRAFFIC = st.one_of([st.lists(EVENT, max_size=25), *(st.lists(EVENT, min_size=20, max_size=n) for n in (40, 60, 61))])
 
 
 def pick(items: Sequence[T], which: int) -> T:
@@ -186,8 +132,7 @@ class SlotsMachine(RuleBasedStateMachine):
 
     # ---- somebody wants a connection ----
 
-    @rule(**ARGUMENTS["acquire"])
-    @precondition(POSSIBLE["acquire"])
+    @happens
     def acquire(self, origin: str, after: float, patience: float, how_many: str) -> None:
         self.model.now += after
         if how_many == "one":
@@ -244,7 +189,7 @@ class SlotsMachine(RuleBasedStateMachine):
         assert handle.ticket is ticket
         waiter.handle = handle
 
-    @rule(**ARGUMENTS["prewarm"])
+    @happens
     def prewarm(self, origin: str, count: int) -> None:
         mine = len([s for s in self.model.slots if s.origin == origin])
         room = self.model.limits.total - len(self.model.slots)
@@ -260,8 +205,7 @@ class SlotsMachine(RuleBasedStateMachine):
     def waiters(self) -> list[ModelWaiter]:
         return self.model.line + self.model.redials
 
-    @rule(**ARGUMENTS["cancel"])
-    @precondition(POSSIBLE["cancel"])
+    @happens
     def cancel(self, which: int) -> None:
         self.call_off(pick(self.waiters(), which))
 
@@ -275,8 +219,7 @@ class SlotsMachine(RuleBasedStateMachine):
 
     # ---- what becomes of connections ----
 
-    @rule(**ARGUMENTS["dial_ends"])
-    @precondition(POSSIBLE["dial_ends"])
+    @happens
     def dial_ends(self, which: int, after: float, chance: float | None) -> None:
         self.model.now += after
         slot = pick(self.model.slots_at("dialling"), which)
@@ -297,8 +240,7 @@ class SlotsMachine(RuleBasedStateMachine):
         self.core.dial_failed(slot.handle, error)
         self.carry_out()
 
-    @rule(**ARGUMENTS["release"])
-    @precondition(POSSIBLE["release"])
+    @happens
     def release(self, which: int, after: float, outcome: str) -> None:
         self.model.now += after
         slot = pick(self.model.slots_at("leased"), which)
@@ -313,8 +255,7 @@ class SlotsMachine(RuleBasedStateMachine):
         self.core.release(slot.handle, self.model.now, unusable, hint)
         self.carry_out()
 
-    @rule(**ARGUMENTS["redial"])
-    @precondition(POSSIBLE["redial"])
+    @happens
     def redial(self, which: int, patience: float, is_cancelled: bool) -> None:
         slot = pick(self.model.slots_at("leased"), which)
         ticket, deadline = object(), self.model.now + patience
@@ -328,7 +269,7 @@ class SlotsMachine(RuleBasedStateMachine):
 
     # ---- time and the end ----
 
-    @rule(**ARGUMENTS["time_passes"])
+    @happens
     def time_passes(self, seconds: float) -> None:
         """The task that calls `tick` wakes, for once in time, too early or too late."""
         self.model.now += seconds

@@ -163,6 +163,49 @@ def live(day: Day) -> Record:
     return record
 
 
+@attrs.frozen
+class Departure:
+    """The pool is left at this time, whoever still uses it, perhaps after a drain that takes so long at most."""
+
+    at: float
+    drain: float | None
+
+
+DEPARTURES = st.builds(Departure, at=seconds(3), drain=st.sampled_from([None, None, 0.0, 0.1, 0.5, 10.0]))
+
+
+def leave(day: Day, departure: Departure) -> Record:
+    """Play the day up to the departure. Raises if anything was not as it must be."""
+    auditor = Auditor()
+    record = Record()
+    story = partial(_leave, day=day, departure=departure, auditor=auditor, record=record)
+    play(story, seed=day.seed, instruments=[auditor])
+    auditor.verdict()
+    return record
+
+
+async def _leave(network: MemoryNetwork, *, day: Day, departure: Departure, auditor: Auditor, record: Record) -> None:
+    _Town(network, day)
+    with trio.fail_after(NIGHT):
+        async with trio.open_nursery() as nursery:
+            async with open_pool(day.config, tls=client_context() if day.secure else None, network=network) as pool:
+                auditor.watch(pool, network)
+                people = _People(pool, network, day, record)
+                nursery.start_soon(people.prewarm)
+                for number, call in enumerate(day.calls):
+                    nursery.start_soon(people.call, number, call)
+                await trio.sleep(departure.at)
+                if departure.drain is not None:
+                    await pool.drain(departure.drain)
+                    assert slots(pool.statistics()) == 0
+                    assert network.open == 0
+            assert network.open == 0
+            assert slots(pool.statistics()) == 0
+            assert not pool._nursery.child_tasks
+    assert pool.statistics().waiting == 0
+    assert pool.statistics().leaks == 0
+
+
 async def _live(network: MemoryNetwork, *, day: Day, auditor: Auditor, record: Record) -> None:
     town = _Town(network, day)
     async with open_pool(day.config, tls=client_context() if day.secure else None, network=network) as pool:
@@ -177,7 +220,6 @@ async def _live(network: MemoryNetwork, *, day: Day, auditor: Auditor, record: R
             await trio.sleep(day.config.connection_timeout)  # for dials whose requester went away
         at_rest(pool, network)
         await people.probe()
-        await trio.sleep(0.1)  # as above
         at_rest(pool, network)
     assert not pool._nursery.child_tasks
     assert slots(pool.statistics()) == 0
@@ -333,6 +375,7 @@ class _People:
                 async with trio.open_nursery() as nursery:
                     for number in range(room):
                         nursery.start_soon(self._ask, name, f"probe {number}")
+            await trio.sleep(0.1)  # for dials that turned out not to be needed
 
     async def _ask(self, name: str, nonce: str) -> None:
         request = Request("GET", f"{self._scheme}://{name}/", headers={"nonce": nonce})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trio_pool import PoolConfig
 
 from .network import Dialling
-from .simulation import DAYS, Call, Day, live
+from .simulation import DAYS, DEPARTURES, Call, Day, Departure, leave, live
 
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -19,6 +19,12 @@ SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=list(
 @given(day=DAYS)
 def test_whatever_a_day_brings_the_invariants_hold_and_all_ends_well(day: Day) -> None:
     live(day)
+
+
+@SETTINGS
+@given(day=DAYS, departure=DEPARTURES)
+def test_a_pool_can_be_left_at_any_moment_of_any_day(day: Day, departure: Departure) -> None:
+    leave(day, departure)
 
 
 def a_day(seed: int) -> Day:
