@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ._core.figures import OriginStatistics, PoolStatistics
-from ._net.network import Network, SystemNetwork
+from ._net.network import Network, SystemNetwork, only_public
 from ._net.streams import Stream
 from ._version import __version__
 from .client import Client, open_client
@@ -39,6 +39,7 @@ from .errors import (
     WriteError,
     WriteTimeout,
 )
+from .events import InterimResponse
 from .headers import Headers
 from .messages import Request, Timings
 from .pool import Pool, open_pool
@@ -53,6 +54,7 @@ __all__ = [
     "ConnectTimeout",
     "DecodingError",
     "Headers",
+    "InterimResponse",
     "LimitExceeded",
     "LocalProtocolError",
     "Network",
@@ -89,6 +91,7 @@ __all__ = [
     "WriteError",
     "WriteTimeout",
     "__version__",
+    "only_public",
     "open_client",
     "open_pool",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Unpack
@@ -17,6 +17,7 @@ from ._version import __version__
 from ._wire.decoding import ACCEPT_ENCODING
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
+from .events import Observer
 from .headers import CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
 from .messages import Request, RequestOptions
 from .pool import Pool, open_pool
@@ -38,7 +39,9 @@ async def open_client(
     base_url: str | None = None,
     headers: HeaderTypes = None,
     tls: ssl.SSLContext | None = None,
+    proxy: str | None = None,
     uds: str | None = None,
+    observers: Iterable[Observer] = (),
     network: Network | None = None,
     follow_redirects: bool = False,
 ) -> AsyncGenerator[Client]:
@@ -48,14 +51,16 @@ async def open_client(
     :param base_url: what a relative URL is appended to; its path counts as a folder.
     :param headers: sent with every request, unless the request has its own of the same name.
     :param tls: what https connections are checked by and shown; by default the system's trusted certificates.
+    :param proxy: a proxy's URL, or "environment"; see `open_pool`.
     :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
+    :param observers: who is told of events; see `trio_pool.events`.
     :param network: what resolves, connects and supplies chance; by default the machine's.
     :param follow_redirects: whether to follow up to 20 of them (False). Credentials never cross origins.
     :raises UnsupportedProtocol: `base_url` is not http or https, or has no host.
-    :raises UsageError: it has a query or a fragment, or `config` is no `PoolConfig`.
+    :raises UsageError: it has a query or a fragment, `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     :raises LocalProtocolError: a header that would break HTTP/1.1.
     """
-    async with open_pool(config, tls=tls, uds=uds, network=network) as pool:
+    async with open_pool(config, tls=tls, proxy=proxy, uds=uds, observers=observers, network=network) as pool:
         yield Client(pool, base_url=base_url, headers=headers, follow_redirects=follow_redirects)
 
 

@@ -75,6 +75,24 @@ class Limits:
 
 
 @attrs.frozen(kw_only=True)
+class WireLimits:
+    """How much of a response is taken before it counts as an attack.
+
+    :ivar head: bytes of a status line and header fields, of all interim responses together, or of trailers.
+    :ivar fields: header fields, or trailers.
+    :ivar chunk_line: bytes of a chunk's size and extensions.
+    :ivar decoded: bytes that a body with a content coding may become when it is read whole.
+    :ivar expect: seconds that a request with `Expect: 100-continue` waits before it sends its body.
+    """
+
+    head: float = 65536
+    fields: float = 128
+    chunk_line: float = 4096
+    decoded: float = 268_435_456
+    expect: float = 1.0
+
+
+@attrs.frozen(kw_only=True)
 class PoolConfig:
     """What a pool may do. Times are in seconds; `None` and `math.inf` mean no limit, except where said.
 
@@ -90,6 +108,12 @@ class PoolConfig:
     :ivar max_waiting: the queue's bound (1000): the next request gets `PoolFull` at once.
     :ivar max_lifetime: the age of a connection (1800.0), less up to 10 % by chance.
     :ivar max_requests_per_connection: the uses of a connection (None).
+    :ivar expect_timeout: how long a request with `Expect: 100-continue` waits before it sends its body (1.0).
+    :ivar max_head_size: bytes of a response's status line and header fields, of its trailers, or of all its interim
+        responses together (65536).
+    :ivar max_header_count: a response's header fields, or trailers (128).
+    :ivar max_chunk_line: bytes of a chunk's size and extensions (4096).
+    :ivar max_decoded_size: bytes that a body with a content coding may become when it is read whole (268435456).
     :raises UsageError: for a nonsensical value; the message has the field's name.
     """
 
@@ -105,6 +129,11 @@ class PoolConfig:
     max_waiting: float = attrs.field(default=1000, converter=_unbounded, validator=_count(0))
     max_lifetime: float = attrs.field(default=1800.0, converter=_unbounded, validator=_seconds)
     max_requests_per_connection: float = attrs.field(default=math.inf, converter=_unbounded, validator=_count(1))
+    expect_timeout: float = attrs.field(default=1.0, converter=_unbounded, validator=_seconds)
+    max_head_size: float = attrs.field(default=65536, converter=_unbounded, validator=_count(1))
+    max_header_count: float = attrs.field(default=128, converter=_unbounded, validator=_count(1))
+    max_chunk_line: float = attrs.field(default=4096, converter=_unbounded, validator=_count(1))
+    max_decoded_size: float = attrs.field(default=268_435_456, converter=_unbounded, validator=_count(1))
     limits: Limits = attrs.field(
         default=attrs.Factory(lambda config: config._own_limits(), takes_self=True), init=False, repr=False, eq=False
     )
@@ -118,6 +147,17 @@ class PoolConfig:
             first_byte=first_byte,
             read=self.read_timeout,
             total=self.total_timeout,
+        )
+
+    @property
+    def wire(self) -> WireLimits:
+        """How much of a response is taken."""
+        return WireLimits(
+            head=self.max_head_size,
+            fields=self.max_header_count,
+            chunk_line=self.max_chunk_line,
+            decoded=self.max_decoded_size,
+            expect=self.expect_timeout,
         )
 
     def limits_for(self, timeouts: Timeouts | None) -> Limits:

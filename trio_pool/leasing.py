@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ._net.exchange import Exchange, Stale, begin
+from ._net.proxies import through
 from ._net.streams import Stream
 from .config import PoolConfig
 from .errors import UsageError
@@ -28,7 +29,7 @@ class Leasing:
 
     async def __aenter__(self) -> LeasedConnection:
         self._lease = await self._pool.acquire(self._origin)
-        self._held = LeasedConnection(self._lease, self._pool.config)
+        self._held = LeasedConnection(self._lease, self._pool.config, self._lease.origin)
         return self._held
 
     async def __aexit__(self, *_: object) -> None:
@@ -44,9 +45,10 @@ class LeasedConnection:
     :ivar is_over: whether the `async with` has been left: the connection is somebody else's then.
     """
 
-    def __init__(self, lease: Lease, config: PoolConfig) -> None:
+    def __init__(self, lease: Lease, config: PoolConfig, route: Origin) -> None:
         self.is_reused = lease.is_reused
         self.is_over = False
+        self._route = route
         self._connection = lease.connection
         self._config = config
         self._exchange: Exchange | None = None
@@ -72,6 +74,7 @@ class LeasedConnection:
             raise UsageError("the lease is over", origin=request.origin)
         if not self.is_clean:
             raise UsageError("the connection is not ready for another exchange", origin=request.origin)
+        request = through(request, self._route)
         limits = self._config.limits_for(request.timeouts)
         await trio.lowlevel.checkpoint_if_cancelled()
         self._is_clean = False

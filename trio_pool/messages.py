@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as json_module
 import re
 from collections.abc import AsyncIterable, Iterable, Mapping
+from copy import copy
 from typing import Any, TypedDict, cast
 from urllib.parse import urlencode
 
@@ -26,6 +27,8 @@ Content = bytes | AsyncIterable[bytes]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 
+_HOST = re.compile(rb"[\x21-\x2b\x2d-\x7e\x80-\xff]*")  # neither space nor comma
+_TARGET = re.compile(r"[\x21-\x7e]+")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 
 
@@ -52,8 +55,16 @@ class Timings:
 def _check_method(method: Any) -> None:
     if not isinstance(method, str) or not _TOKEN.fullmatch(method):
         raise LocalProtocolError(f"the method {method!r} is no token")
-    if method == "CONNECT":
-        raise LocalProtocolError("the method 'CONNECT' opens a tunnel, which is no exchange")
+
+
+def _check_target(target: Any) -> bytes:
+    if not isinstance(target, str) or not _TARGET.fullmatch(target):
+        raise LocalProtocolError(f"the target {target!r} has a character that must not be there")
+    return target.encode("ascii")
+
+
+def _expects_continue(raw: RawHeaders) -> bool:
+    return any(name.lower() == b"expect" and value.lower() == b"100-continue" for name, value in raw)
 
 
 def form(data: ParamTypes) -> list[tuple[str, str]]:
@@ -85,6 +96,7 @@ class RequestOptions(TypedDict, total=False):
     :ivar json: a body: a value, sent as JSON.
     :ivar data: a body: a form, sent URL-encoded.
     :ivar timeouts: this request's own; what they leave out is inherited from the pool's configuration.
+    :ivar target: what stands in the request line instead of the URL's path and query.
     """
 
     params: ParamTypes
@@ -93,6 +105,7 @@ class RequestOptions(TypedDict, total=False):
     json: Any
     data: ParamTypes
     timeouts: Timeouts | None
+    target: str | None
 
 
 class Request:
@@ -108,13 +121,25 @@ class Request:
     :param json: a value to be sent as JSON; excludes `content` and `data`.
     :param data: a form to be sent URL-encoded; excludes `content` and `json`.
     :param timeouts: this request's own; what they leave out is inherited.
+    :param target: what stands in the request line instead of the URL's path and query, such as "*", or "host:port"
+        for CONNECT.
     :raises UnsupportedProtocol: for a URL without host, or with a scheme other than http and https.
     :raises LocalProtocolError: for a method, target or header that would break HTTP/1.1, and for a
         Content-Length that is not the body's.
     :raises UsageError: for a body given twice, or of no usable type.
     """
 
-    __slots__ = ("content", "is_streamed", "method", "origin", "raw_headers", "target", "timeouts", "url")
+    __slots__ = (
+        "content",
+        "expects_continue",
+        "is_streamed",
+        "method",
+        "origin",
+        "raw_headers",
+        "target",
+        "timeouts",
+        "url",
+    )
 
     def __init__(
         self,
@@ -127,36 +152,55 @@ class Request:
         json: Any = None,
         data: ParamTypes = None,
         timeouts: Timeouts | None = None,
+        target: str | None = None,
     ) -> None:
         _check_method(method)
         if timeouts is not None and not isinstance(cast("Any", timeouts), Timeouts):
             raise UsageError(f"timeouts must be Timeouts, not {type(timeouts).__name__}")
         if params:
             url = _with_params(url, form(params))
-        target = target_of(url)
+        parts = target_of(url)
         raw = list(headers.raw) if type(headers) is CheckedHeaders else encode_headers(headers)
         given = {name.lower() for name, _ in raw}
         body, media_type = _body(content, json, data)
         if media_type is not None and b"content-type" not in given:
             raw.append((b"Content-Type", media_type))
-        if target.authorization is not None and b"authorization" not in given:
-            raw.append((b"Authorization", target.authorization))
+        if parts.authorization is not None and b"authorization" not in given:
+            raw.append((b"Authorization", parts.authorization))
         if b"host" not in given:
-            raw.insert(0, (b"Host", target.authority))
+            raw.insert(0, (b"Host", parts.authority))
         self.method = method
         self.url = url
-        self.origin = target.origin
-        self.target = target.path
+        self.origin = parts.origin
+        self.target = parts.path if target is None else _check_target(target)
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = timeouts
         self.raw_headers = raw
+        self.expects_continue = b"expect" in given and _expects_continue(raw)
+        if self.expects_continue and body is None:
+            raise LocalProtocolError("the request expects to continue, and has no body")  # RFC 9110 section 10.1.1
         _check_framing(raw, given, body, method)
+        if method == "CONNECT" and (target is None or body is not None):
+            raise LocalProtocolError("a CONNECT request needs a target, such as 'example.org:443', and has no body")
 
     @property
     def headers(self) -> Headers:
         """The header fields as they are sent."""
         return Headers.of(self.raw_headers)
+
+    def to_proxy(self, authorization: bytes | None) -> Request:
+        """The same for a proxy that is sent plain http: with the whole URL, and the proxy's own credentials.
+
+        :param authorization: the value of Proxy-Authorization, or None.
+        """
+        twin = copy(self)
+        if self.target == b"*" or self.target.startswith(b"/"):
+            path = b"" if self.target == b"*" else self.target  # RFC 9112 section 3.2.4
+            twin.target = b"http://" + target_of(self.url).authority + path
+        if authorization is not None and not any(n.lower() == b"proxy-authorization" for n, _ in self.raw_headers):
+            twin.raw_headers = [*self.raw_headers, (b"Proxy-Authorization", authorization)]
+        return twin
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {redact(self.url)}>"
@@ -200,9 +244,13 @@ def _encodable(pairs: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def _check_framing(raw: RawHeaders, given: set[bytes], body: Content | None, method: str) -> None:
     """See to it that exactly one framing goes out, and that it is the body's (RFC 9112 section 6)."""
     names = [name.lower() for name, _ in raw]
+    if b"host" in given and not all(_HOST.fullmatch(value) for name, value in raw if name.lower() == b"host"):
+        raise LocalProtocolError("the request's Host has a character that must not be there")
     for name in (b"host", b"content-length", b"transfer-encoding"):
         if names.count(name) > 1:
             raise LocalProtocolError(f"the request has the header {name.decode()!r} twice")
+    if method == "TRACE" and body is not None:
+        raise LocalProtocolError("a TRACE request has no body")  # RFC 9110 section 9.3.8
     if b"transfer-encoding" in given:
         _check_transfer_encoding(raw, given, body)
     elif b"content-length" in given:

@@ -7,7 +7,15 @@ import trio
 
 from ._core.decisions import Refuse, Slot
 from .config import Limits
-from .errors import ConnectTimeout, PoolClosed, PoolFull, PoolTimeout, TotalTimeout, TrioPoolError
+from .errors import (
+    ConnectTimeout,
+    PoolClosed,
+    PoolFull,
+    PoolTimeout,
+    RemoteProtocolError,
+    TotalTimeout,
+    TrioPoolError,
+)
 from .urls import Origin
 
 
@@ -94,6 +102,13 @@ def slow_dial(origin: Origin, seconds: float) -> ConnectTimeout:
         elapsed=seconds,
         advice="Check that the server is up and near, or raise connection_timeout.",
     )
+
+
+def spoke_first(origin: Origin, elapsed: float) -> RemoteProtocolError:
+    """A server said something, or ended the connection, before it was asked anything."""
+    what = "the server spoke, or ended the connection, before it was asked"
+    advice = "Check the port: it may speak another protocol."
+    return RemoteProtocolError(what, origin=origin, phase="connecting", elapsed=elapsed, advice=advice)
 
 
 def afresh(error: TrioPoolError) -> TrioPoolError:

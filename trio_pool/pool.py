@@ -12,16 +12,16 @@ The module is longer than most: the parts share the one rule that nothing may be
 
 from __future__ import annotations
 
+import logging
 import math
 import ssl
 import warnings
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from operator import methodcaller
 from typing import Any, cast
 
-import attrs
 import trio
 
 from ._core.decisions import Close, Dial, Grant, Refuse, Slot, State, Waiter, Wake
@@ -31,15 +31,19 @@ from ._net.connection import Connection
 from ._net.dial import dial
 from ._net.exchange import Exchange, Stale, begin
 from ._net.network import Network, SystemNetwork
+from ._net.proxies import Routes, through
 from ._net.streams import Stream
-from ._net.tls import system_trust
+from ._net.tls import prepare, system_trust
 from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
+from .events import Event, Observer
 from .leasing import Leasing
 from .messages import Request
-from .places import Place, Watch, afresh, closed, full, slow_dial
+from .places import Place, Watch, afresh, closed, full, slow_dial, spoke_first
 from .response import Response, Streaming
 from .urls import Origin, target_of
+
+logger = logging.getLogger("trio_pool")
 
 
 @asynccontextmanager
@@ -47,7 +51,9 @@ async def open_pool(
     config: PoolConfig = PoolConfig(),  # noqa: B008  # frozen
     *,
     tls: ssl.SSLContext | None = None,
+    proxy: str | None = None,
     uds: str | None = None,
+    observers: Iterable[Observer] = (),
     network: Network | None = None,
 ) -> AsyncGenerator[Pool]:
     """A pool, open for the time of the `async with`.
@@ -57,12 +63,16 @@ async def open_pool(
 
     :param config: limits and timeouts.
     :param tls: what https connections are checked by and shown; by default the system's trusted certificates.
-        Its ALPN protocols are set to http/1.1.
+        Its ALPN protocols are set to http/1.1, and names are looked for only where they belong, in a certificate's
+        subjectAltName.
+    :param proxy: the URL of a proxy (http, https or, with its extra, socks5), its user and password in it; or
+        "environment" for what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say now.
     :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
+    :param observers: who is told of events; see `trio_pool.events`.
     :param network: what resolves, connects and supplies chance; by default the machine's.
-    :raises UsageError: `config` is no `PoolConfig`.
+    :raises UsageError: `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     """
-    pool = Pool(config, tls, uds, network or SystemNetwork())
+    pool = Pool(config, tls, proxy, uds, observers, network or SystemNetwork())
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
         pool._start(nursery)
@@ -83,18 +93,29 @@ class Pool:
 
     :param config: limits and timeouts.
     :param tls: what https connections are checked by, or None for the system's trust.
+    :param proxy: the URL of a proxy, "environment", or None.
     :param uds: a Unix socket for every connection, or None.
+    :param observers: who is told of events.
     :param network: what resolves, connects and supplies chance.
-    :raises UsageError: `config` is no `PoolConfig`.
+    :raises UsageError: `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     """
 
-    def __init__(self, config: PoolConfig, tls: ssl.SSLContext | None, uds: str | None, network: Network) -> None:
+    def __init__(
+        self,
+        config: PoolConfig,
+        tls: ssl.SSLContext | None,
+        proxy: str | None,
+        uds: str | None,
+        observers: Iterable[Observer],
+        network: Network,
+    ) -> None:
         if not isinstance(cast("Any", config), PoolConfig):
             raise UsageError(f"config must be a PoolConfig, not {type(config).__name__}")
         self.config = config
         self._limits = config.limits
         self._tls = tls
-        self._uds = uds
+        self._routes = Routes(proxy, uds)
+        self._observers = tuple(observers)
         self._network = network
         self._slots = Slots(
             max_connections=config.max_connections,
@@ -113,7 +134,7 @@ class Pool:
         self._stale_retries = 0
         self._leaks = 0
         if tls is not None:
-            tls.set_alpn_protocols(["http/1.1"])
+            prepare(tls)
 
     # ---- what callers do ----
 
@@ -134,6 +155,8 @@ class Pool:
         :param deadline: of the whole request by trio's clock; by default its total timeout from now.
         """
         self._check_open(request.origin)
+        if not self._routes.is_direct:
+            request = through(request, self._routes.of(request.origin))
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
         asked_at = trio.current_time()
         if deadline is None:
@@ -176,7 +199,7 @@ class Pool:
         if not 1 <= count <= self.config.max_connections_per_host:
             most = self.config.max_connections_per_host
             raise UsageError(f"count must be from 1 to {most} (max_connections_per_host), not {count!r}")
-        target = self._route(origin if isinstance(origin, Origin) else target_of(origin).origin)
+        target = self._routes.of(origin if isinstance(origin, Origin) else target_of(origin).origin)
         self._check_open(target)
         self._slots.prewarm(target, count)
         self._carry_out()
@@ -225,8 +248,8 @@ class Pool:
     async def _acquire(self, origin: Origin, limits: Limits, deadline: float) -> Lease:
         """A lease: at once and without a yield from an idle connection, else after one wait."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if self._uds is not None:
-            origin = self._route(origin)
+        if not self._routes.is_direct:
+            origin = self._routes.of(origin)
         slots = self._slots
         slot = slots.acquire_nowait(origin, trio.current_time())
         if slots.decisions:
@@ -305,9 +328,6 @@ class Pool:
         if token is not self._token:
             raise UsageError("the pool belongs to another trio run: open one pool in each")
 
-    def _route(self, origin: Origin) -> Origin:
-        return origin if self._uds is None else attrs.evolve(origin, uds=self._uds)
-
     # ---- giving back ----
 
     def _reclaim(self, slot: Slot, uses: int) -> None:
@@ -376,9 +396,12 @@ class Pool:
         scope.deadline = started + seconds
         try:
             with scope:
-                stream = await dial(self._network, slot.origin, self._context(slot.origin))
+                stream = await dial(self._network, slot.origin, self._trust)
             if scope.cancelled_caught and not self._slots.is_shut:
                 error = slow_dial(slot.origin, seconds)
+            if stream is not None and stream.readable():  # RFC 9112 section 9.2: it is no response to anything
+                stream.close()
+                stream, error = None, spoke_first(slot.origin, trio.current_time() - started)
         except TrioPoolError as failure:
             error = failure
         except Exception as failure:  # a network of the user's can raise anything
@@ -393,16 +416,22 @@ class Pool:
         if stream is None:
             self._slots.dial_failed(slot, error)
         else:
-            self._slots.dialled(slot, Connection(stream, now - started, now), now, self._network.random())
+            connection = Connection(stream, now - started, now, self.config.wire, self._observe)
+            self._slots.dialled(slot, connection, now, self._network.random())
         watch = self._watched.pop(slot, None)
         if watch is not None:
             watch.error = error if stream is None else None
             watch.ended.set()
         self._carry_out()
 
-    def _context(self, origin: Origin) -> ssl.SSLContext | None:
-        if origin.scheme == "http":
-            return None
+    def _observe(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("an observer failed")
+
+    def _trust(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = system_trust()
         return self._tls
@@ -431,6 +460,12 @@ class Lease:
         self._slot = slot
         self.connection: Connection = slot.connection
         self.is_reused = slot.uses > 1
+
+    @property
+    def origin(self) -> Origin:
+        """Where the connection leads, and by what."""
+        origin: Origin = self._slot.origin
+        return origin
 
     def release(self, *, reusable: bool, hint: float | None = None) -> None:
         """Give the connection back, at once.

@@ -10,12 +10,14 @@ import json
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
 from ._net.exchange import Exchange
+from ._net.switched import SwitchedStream
 from ._wire.decoding import Decoder, decoder_for
 from ._wire.lines import LineDecoder, known_charset
 from .errors import DecodingError, LimitExceeded, ReadError, StatusError, TrioPoolError, UsageError
@@ -153,12 +155,16 @@ class Response:
 
     async def _decode(self, decoder: Decoder, raw: bytes) -> bytes:
         pieces: list[bytes] = []
+        size, bound = 0, self._exchange.connection.limits.decoded
         try:
             for piece in decoder.feed(raw):
                 pieces.append(piece)
+                size += len(piece)
+                if size > bound:
+                    raise LimitExceeded(f"the body of {len(raw)} bytes decodes to more than {bound} bytes")
                 await self._exchange.be_fair(len(piece))
             decoder.finish()
-        except DecodingError as error:
+        except (DecodingError, LimitExceeded) as error:
             raise self._fail(error) from error
         return b"".join(pieces)
 
@@ -237,6 +243,21 @@ class Response:
         decoder = self._begin()
         return BodyIterator(self, self._receive_piece, decoder, feed, finish, slice_size)
 
+    # ---- another protocol ----
+
+    def take_stream(self) -> SwitchedStream:
+        """The connection itself, after a 101 answer to an upgrade or a 2xx answer to CONNECT.
+
+        It is the caller's to close, and so is its place in the pool.
+
+        :raises UsageError: the connection still speaks HTTP, or the response was closed.
+        """
+        lease, surplus = self._lease, self._exchange.surplus
+        if surplus is None or lease is None:
+            raise UsageError("the connection does not speak another protocol", origin=self.request.origin)
+        self._lease = None
+        return SwitchedStream(self._exchange.connection.stream, surplus, partial(lease.release, reusable=False))
+
     # ---- leaving ----
 
     def close(self) -> None:
@@ -264,7 +285,7 @@ class Response:
         if self._lease is None:
             raise UsageError("the response is closed: its body is gone", origin=self.request.origin)
         self._is_streamed = True
-        if not self._head.codings or self.request.method == "HEAD" or self.status_code == 304:
+        if not self._head.codings or self.request.method == "HEAD" or self.status_code in (204, 304):
             return None  # RFC 9110 section 8.4: without a body they say what it would be
         try:
             return decoder_for(self._head.codings)

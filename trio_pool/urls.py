@@ -23,6 +23,29 @@ _HOST = re.compile(r"[A-Za-z0-9\-._~]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9\-._~%]+)?")
 
 
 @attrs.frozen(cache_hash=True)
+class Proxy:
+    """A proxy. Its credentials are never shown.
+
+    :ivar scheme: "http", "https" (TLS to the proxy itself) or "socks5".
+    """
+
+    scheme: str
+    host: str
+    port: int
+    user: str | None = attrs.field(default=None, repr=False)
+    password: str = attrs.field(default="", repr=False)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def authorization(self) -> bytes | None:
+        """The value of Proxy-Authorization, or None."""
+        return None if self.user is None else basic(self.user, self.password)
+
+
+@attrs.frozen(cache_hash=True)
 class Origin:
     """Where a connection leads: whatever makes two connections not interchangeable.
 
@@ -30,16 +53,18 @@ class Origin:
     :ivar host: a name in its ASCII form, or an IP address without brackets; lower case.
     :ivar port: the TCP port.
     :ivar uds: the path of a Unix socket that is dialled instead of host and port, or None.
+    :ivar proxy: what is dialled instead of host and port, or None.
     """
 
     scheme: str
     host: str
     port: int
     uds: str | None = None
+    proxy: Proxy | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        via = f" over {self.uds}" if self.uds is not None else ""
+        via = f" over {self.uds}" if self.uds is not None else f" by {self.proxy}" if self.proxy is not None else ""
         return f"{self.scheme}://{host}:{self.port}{via}"
 
 
@@ -76,6 +101,11 @@ def parse_url(url: str) -> yarl.URL:
     raise UsageError(f"the URL {redact(url)!r} has a host or port that cannot be")
 
 
+def is_host(host: str) -> bool:
+    """Whether this can be the name or address of a host."""
+    return _HOST.fullmatch(host) is not None
+
+
 def check_characters(text: str, what: str) -> None:
     """Refuse what must not be in a URL in any form.
 
@@ -91,6 +121,11 @@ def redact(url: str) -> str:
     return re.sub(r"^([^:/?#]*://)?.*@", r"\1…@", url, flags=re.DOTALL).partition("?")[0].partition("#")[0]
 
 
+def basic(user: str, password: str) -> bytes:
+    """A user and password as HTTP has them (RFC 7617)."""
+    return b"Basic " + base64.b64encode(f"{user}:{password}".encode())
+
+
 @functools.lru_cache(maxsize=1024)
 def target_of(url: str) -> Target:
     """What `parse_url` finds, in the parts that a request needs. Cached: programs ask the same URLs again."""
@@ -101,7 +136,6 @@ def target_of(url: str) -> Target:
     authority = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
     authorization = None
     if parsed.user is not None or parsed.password is not None:
-        secret = f"{parsed.user or ''}:{parsed.password or ''}".encode()
-        authorization = b"Basic " + base64.b64encode(secret)
+        authorization = basic(parsed.user or "", parsed.password or "")
     path = parsed.raw_path_qs or "/"
     return Target(Origin(scheme, host, port), path.encode("ascii"), authority.encode("ascii"), authorization)

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trio_pool import LocalProtocolError, Request, TrioPoolError
-from trio_pool._wire.events import End, Event, Head, Interim, Violation
+from trio_pool._wire.events import End, Event, Head, Interim, Switched, Violation
 from trio_pool._wire.h11_codec import H11Codec
 
 
@@ -136,7 +136,8 @@ def test_a_server_understands_what_was_asked_or_nothing_is_sent(
 
 
 PRINTABLE = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", exclude_categories=["Cs"]), max_size=9)
-MEANT = st.fixed_dictionaries({}, optional={"Host": PRINTABLE, "Connection": st.just("close"), "Expect": PRINTABLE})
+NAMES = PRINTABLE.filter(lambda text: not set(text) & {" ", ","})
+MEANT = st.fixed_dictionaries({}, optional={"Host": NAMES, "Connection": st.just("close"), "Expect": PRINTABLE})
 
 
 @settings(deadline=None, max_examples=200)
@@ -335,11 +336,22 @@ def test_what_breaks_the_rules_is_a_violation(arrivals: list[bytes]) -> None:
     assert last.what
 
 
-def test_a_switch_of_protocols_is_a_violation_even_where_it_was_offered() -> None:
+def test_a_switch_of_protocols_that_was_offered_hands_over_what_follows() -> None:
     request = Request("GET", "http://h/", headers={"Upgrade": "x", "Connection": "upgrade"})
-    [event] = told(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", request=request)
-    assert isinstance(event, Violation)
-    assert "another protocol" in event.what
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+    [first, second] = told(head + b"of x", request=request)
+    assert isinstance(first, Head)
+    assert first.status_code == 101
+    assert second == Switched(b"of x")
+
+
+def test_a_tunnel_that_opens_hands_over_what_follows_and_one_that_is_refused_is_a_response() -> None:
+    request = Request("CONNECT", "http://proxy/", target="h:443")
+    [head, switched] = told(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly", request=request)
+    assert isinstance(head, Head)
+    assert switched == Switched(b"early")
+    refused = told(b"HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno", request=request)
+    assert [type(event) for event in refused] == [Head, bytes, End]
 
 
 def test_the_end_of_an_idle_connection_is_not_the_end_of_a_response() -> None:

@@ -28,8 +28,13 @@ DEFAULTS: dict[str, float | None] = {
     "max_waiting": 1000,
     "max_lifetime": 1800.0,
     "max_requests_per_connection": math.inf,
+    "expect_timeout": 1.0,
+    "max_head_size": 65536,
+    "max_header_count": 128,
+    "max_chunk_line": 4096,
+    "max_decoded_size": 268_435_456,
 }
-COUNTS = ["max_connections", "max_connections_per_host", "max_waiting", "max_requests_per_connection"]
+COUNTS = [name for name in DEFAULTS if name.startswith("max_") and name != "max_lifetime"]
 SECONDS = [name for name in DEFAULTS if name not in COUNTS]
 OF_A_REQUEST = ["acquire", "connection", "write", "first_byte", "read", "total"]
 

@@ -44,7 +44,7 @@ PROMISED = [
     *("open_client", "Client", "open_pool", "Pool", "PoolConfig", "Timeouts", "Request", "Response", "Headers"),
     *("Origin", "PoolStatistics", "Timings", "ServerSentEvent", *ERRORS),
 ]
-BESIDES = ["Network", "SystemNetwork", "Stream", "OriginStatistics", "__version__"]
+BESIDES = ["Network", "SystemNetwork", "Stream", "OriginStatistics", "InterimResponse", "only_public", "__version__"]
 LATER = ["RetryStrategy", "Upstream", "Provider"]  # what does not act yet does not exist yet
 
 

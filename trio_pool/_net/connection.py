@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .._wire.h11_codec import H11Codec
+from ..config import WireLimits
+from ..events import Event
 from .streams import Stream
 
 
@@ -11,16 +15,27 @@ class Connection:
 
     :ivar stream: carries the bytes.
     :ivar is_dead: the freshness check: whatever can be received on an idle connection means that it is dead.
+    :ivar limits: how much of a response is taken.
+    :ivar observe: who is told of events, or None.
     :ivar dial_seconds: how long it took to make.
     :ivar yielded_at: by trio's clock, when a task last yielded on it; see `Exchange.pace`.
     :ivar unyielded: the bytes that were received since then.
     """
 
-    __slots__ = ("codec", "dial_seconds", "is_dead", "stream", "unyielded", "yielded_at")
+    __slots__ = ("codec", "dial_seconds", "is_dead", "limits", "observe", "stream", "unyielded", "yielded_at")
 
-    def __init__(self, stream: Stream, dial_seconds: float, now: float) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        dial_seconds: float,
+        now: float,
+        limits: WireLimits,
+        observe: Callable[[Event], None] | None,
+    ) -> None:
         self.stream = stream
-        self.codec = H11Codec()
+        self.codec = H11Codec(limits)
+        self.limits = limits
+        self.observe = observe
         self.is_dead = stream.readable
         self.dial_seconds = dial_seconds
         self.yielded_at = now

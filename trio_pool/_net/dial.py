@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
-from ..errors import ConnectError, TLSError
-from ..urls import Origin
-from .network import Address, Network
+from ..errors import AddressRefused, ConnectError, TLSError
+from ..urls import Origin, Proxy
+from .network import Address, Network, PolicyRefusal
+from .proxies import open_tunnel
 from .streams import Stream
 from .tls import TLSStream
+
+Trust = Callable[[], ssl.SSLContext]
 
 ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the one that has not answered (RFC 8305 section 5)."""
 
 
-async def dial(network: Network, origin: Origin, context: ssl.SSLContext | None) -> Stream:
-    """A stream to the origin, over TLS if its scheme is https.
+async def dial(network: Network, origin: Origin, trust: Trust) -> Stream:
+    """A stream to the origin, by its proxy if it has one, over TLS if its scheme is https.
 
+    :param trust: gives the context for TLS.
     :raises ConnectError: the name does not resolve, or no address answers.
+    :raises AddressRefused: the address policy lets none of its addresses be dialled.
+    :raises ProxyError: the proxy refused.
     :raises TLSError: the handshake failed.
     """
     started = trio.current_time()
@@ -28,15 +34,33 @@ async def dial(network: Network, origin: Origin, context: ssl.SSLContext | None)
         stream = await _connect(network, origin)
     except OSError as error:
         raise _connect_error(origin, error, trio.current_time() - started) from error
-    if context is None:
+    proxy = origin.proxy
+    if proxy is not None:
+        stream = await _by_proxy(stream, origin, proxy, trust, started)
+    if origin.scheme == "http":
         return stream
-    return await _secure(stream, origin, context, started)
+    return await _secure(stream, origin.host, origin, trust(), started)
+
+
+async def _by_proxy(stream: Stream, origin: Origin, proxy: Proxy, trust: Trust, started: float) -> Stream:
+    if proxy.scheme == "https":
+        stream = await _secure(stream, proxy.host, origin, trust(), started, " with the proxy")
+    try:
+        await open_tunnel(stream, origin, proxy)
+    except OSError as error:
+        stream.close()
+        raise _connect_error(origin, error, trio.current_time() - started) from error
+    except BaseException:
+        stream.close()
+        raise
+    return stream
 
 
 async def _connect(network: Network, origin: Origin) -> Stream:
     if origin.uds is not None:
         return await network.connect_unix(origin.uds)
-    addresses = await network.resolve(origin.host, origin.port)
+    place = origin.proxy or origin
+    addresses = await network.resolve(place.host, place.port)
     if not addresses:
         raise OSError("the name has no address")
     return await _first_to_answer(network, interleave(addresses))
@@ -97,20 +121,23 @@ class _Race:
             self._winner.close()
 
     def result(self) -> Stream:
-        """The winner's stream, or the error of the preferred address."""
+        """The winner's stream, or the error of the preferred address that was dialled at all."""
         if self._winner is None:
-            raise self._errors[min(self._errors)]
+            refused = {place for place, error in self._errors.items() if isinstance(error, PolicyRefusal)}
+            raise self._errors[min(self._errors.keys() - refused, default=min(self._errors))]
         return self._winner
 
 
-async def _secure(stream: Stream, origin: Origin, context: ssl.SSLContext, started: float) -> Stream:
+async def _secure(
+    stream: Stream, name: str, origin: Origin, context: ssl.SSLContext, started: float, whose: str = ""
+) -> Stream:
     secure = None
     try:
-        secure = TLSStream(stream, context, origin.host)
+        secure = TLSStream(stream, context, name.partition("%")[0].rstrip("."))  # neither zone nor root dot is a name
         await secure.handshake()
     except (OSError, ValueError) as error:
         stream.close()
-        raise _tls_error(origin, error, trio.current_time() - started) from error
+        raise _tls_error(origin, error, trio.current_time() - started, whose) from error
     except BaseException:
         stream.close()
         raise
@@ -118,7 +145,11 @@ async def _secure(stream: Stream, origin: Origin, context: ssl.SSLContext, start
 
 
 def _connect_error(origin: Origin, error: OSError, elapsed: float) -> ConnectError:
-    where = f"the Unix socket {origin.uds}" if origin.uds is not None else origin.host
+    place = origin.proxy or origin
+    where = f"the Unix socket {origin.uds}" if origin.uds is not None else place.host
+    if isinstance(error, PolicyRefusal):
+        what = f"the address policy lets no address of {where} be dialled"
+        return AddressRefused(what, origin=origin, phase="connecting", elapsed=elapsed)
     return ConnectError(
         f"no connection to {where} could be made: {error.strerror or error}",
         origin=origin,
@@ -128,7 +159,7 @@ def _connect_error(origin: Origin, error: OSError, elapsed: float) -> ConnectErr
     )
 
 
-def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float) -> TLSError:
+def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float, whose: str) -> TLSError:
     advice = ""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message
@@ -136,9 +167,9 @@ def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float) -> T
     elif isinstance(error, ssl.SSLEOFError):
         reason = "the server ended the connection during the handshake"
     elif isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
+        reason = (error.reason or str(error)).lower().replace("_", " ")
     else:
         reason = str(error)
     return TLSError(
-        f"the TLS handshake failed: {reason}", origin=origin, phase="connecting", elapsed=elapsed, advice=advice
+        f"the TLS handshake{whose} failed: {reason}", origin=origin, phase="connecting", elapsed=elapsed, advice=advice
     )

@@ -14,12 +14,13 @@ yields where it has not for a millisecond or 256 KiB.
 
 from __future__ import annotations
 
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 
 import trio
 
-from .._wire.events import End, Event, Head, Interim
+from .._wire.events import End, Event, Head, Interim, Switched
 from ..config import Limits
 from ..errors import (
     LimitExceeded,
@@ -34,7 +35,8 @@ from ..errors import (
     WriteError,
     WriteTimeout,
 )
-from ..headers import RawHeaders
+from ..events import InterimResponse
+from ..headers import Headers, RawHeaders
 from ..messages import IDEMPOTENT_METHODS, Request
 from .connection import Connection
 from .upload import upload
@@ -97,11 +99,13 @@ class Exchange:
     :ivar sent: bytes of the request that the network took.
     :ivar received: bytes of the response.
     :ivar events: what the bytes said and nobody has taken yet.
+    :ivar surplus: once the connection speaks another protocol, the first bytes of that; else None.
     """
 
     __slots__ = (
         "_died",
         "_interims",
+        "_is_told_to_continue",
         "_sent_all",
         "_stream",
         "complete",
@@ -119,6 +123,7 @@ class Exchange:
         "sent",
         "sent_at",
         "started_at",
+        "surplus",
         "trailers",
         "used_body",
     )
@@ -145,13 +150,20 @@ class Exchange:
         self._sent_all = False
         self._died = False
         self._interims = 0
+        self._is_told_to_continue = False
+        self.surplus: bytes | None = None
 
     # ---- the awaits ----
 
     async def run_to_head(self) -> None:
         """See `begin`. Until something has been sent it neither waits nor looks for a cancellation."""
         rest = self._send_request()
-        self._sent_all = True if not rest and not self.request.is_streamed else await upload(self, rest)
+        if self.request.expects_continue and not await self._may_continue():
+            self._sent_all = False  # a final response has come instead
+        elif rest or self.request.is_streamed:
+            self._sent_all = await upload(self, rest)
+        else:
+            self._sent_all = True
         self.sent_at = trio.current_time()
         deadline = self.sent_at + self.limits.first_byte
         while self.head is None:
@@ -159,6 +171,8 @@ class Exchange:
                 self.note(self.events.popleft())
             else:
                 await self._fill(deadline)
+        if self.events and isinstance(self.events[0], Switched):
+            self.note(self.events.popleft())
         await self.pace(0)
 
     async def receive(self) -> bytes:
@@ -209,6 +223,8 @@ class Exchange:
             wire = self.connection.codec.encode(self.request)
         except LocalProtocolError as error:
             raise self.error(LocalProtocolError, error.what) from None
+        if self.request.expects_continue:
+            return [self.offer(wire[0]), *wire[1:]]
         if len(wire) > 1 and len(wire[1]) <= SMALL_BODY:
             wire = [b"".join(wire)]
         for position, data in enumerate(wire):
@@ -216,6 +232,19 @@ class Exchange:
             if rest:
                 return [rest, *wire[position + 1 :]]
         return []
+
+    async def _may_continue(self) -> bool:
+        """Whether to send the body after `Expect: 100-continue`: told to, or told nothing for a while."""
+        deadline = trio.current_time() + self.connection.limits.expect
+        while self.head is None and not self._is_told_to_continue:
+            if self.events:
+                self.note(self.events.popleft())
+                continue
+            try:
+                await self._fill(deadline)
+            except ReadTimeout:
+                return True
+        return self.head is None
 
     def offer(self, data: bytes | memoryview) -> memoryview:
         """Send what the network takes now, at most 256 KiB. What is left; to wait for the stream is then also to yield.
@@ -261,11 +290,22 @@ class Exchange:
             self.is_reusable = event.keeps and self._sent_all and self.send_error is None
             self.ended_at = trio.current_time()
         elif isinstance(event, Interim):
-            self._interims += 1
-            if self._interims > MAX_INTERIM:
-                raise self.error(LimitExceeded, f"the server sent more than {MAX_INTERIM} interim responses")
+            self._note_interim(event)
+        elif isinstance(event, Switched):
+            self.surplus = event.surplus
+            self.complete = True
+            self.ended_at = trio.current_time()
         elif not isinstance(event, bytes):
             raise self.error(LimitExceeded if event.is_limit else RemoteProtocolError, event.what)
+
+    def _note_interim(self, event: Interim) -> None:
+        self._interims += 1
+        if self._interims > MAX_INTERIM:
+            raise self.error(LimitExceeded, f"the server sent more than {MAX_INTERIM} interim responses")
+        self._is_told_to_continue = self._is_told_to_continue or event.status_code == 100
+        if self.connection.observe is not None:
+            headers = Headers.of(event.headers)
+            self.connection.observe(InterimResponse(self.request.origin, event.status_code, headers))
 
     def feed(self, data: bytes) -> None:
         """Bytes that arrived; b"" for the end of the connection.
@@ -379,4 +419,7 @@ class Exchange:
 
 
 def _reason(error: OSError) -> str:
+    """What went wrong, in words."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.lower().replace("_", " ")
     return error.strerror or str(error) or type(error).__name__

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import trio
@@ -47,8 +48,54 @@ class Network(Protocol):
         ...
 
 
+AddressPolicy = Callable[[str, int], bool]
+"""Whether an IP address and port may be dialled."""
+
+
+class PolicyRefusal(OSError):
+    """The address policy does not let an address be dialled."""
+
+
+def only_public(host: str, port: int) -> bool:  # noqa: ARG001  # any port: it is a policy's signature
+    """An address policy: only what is reachable on the public internet. Against requests forged by URLs from outside.
+
+    It judges the address that is dialled, after the name was resolved, so a name that leads elsewhere the second time
+    gains nothing. By a proxy it judges the proxy's address: what lies behind is the proxy's to judge.
+
+    :param host: an IP address.
+    :param port: does not matter.
+    """
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = _ipv4_in(address)
+        if inner is None:
+            return address.is_global and address in _UNICAST
+        address = inner
+    return address.is_global and not address.is_multicast
+
+
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that has been handed out
+_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291 section 2.5.5.1
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: a gateway makes IPv4 of it
+
+
+def _ipv4_in(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for, or None."""
+    if address in _COMPATIBLE or address in _TRANSLATED:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
 class SystemNetwork:
-    """The machine's resolver, sockets and random numbers."""
+    """The machine's resolver, sockets and random numbers.
+
+    :param address_policy: called with each IP address and port before it is dialled; whether it may be. None: all may.
+    """
+
+    _address_policy: AddressPolicy | None = None  # for subclasses that have an __init__ of their own
+
+    def __init__(self, address_policy: AddressPolicy | None = None) -> None:
+        self._address_policy = address_policy
 
     async def resolve(self, host: str, port: int) -> Sequence[Address]:
         """The addresses of a `host`, each with the `port`, in the system's order (RFC 6724)."""
@@ -56,7 +103,12 @@ class SystemNetwork:
         return [(_with_zone(entry[4]), port) for entry in found]
 
     async def connect(self, address: Address) -> Stream:
-        """A TCP connection, with TCP_NODELAY, and SO_KEEPALIVE at 60 s, 60 s, 5 probes."""
+        """A TCP connection, with TCP_NODELAY, and SO_KEEPALIVE at 60 s, 60 s, 5 probes.
+
+        :raises OSError: it cannot be reached, refuses, or the address policy is against it.
+        """
+        if self._address_policy is not None and not self._address_policy(*address):
+            raise PolicyRefusal(f"the address policy refuses {address[0]}")
         return await connect_tcp(*address)
 
     async def connect_unix(self, path: str) -> Stream:

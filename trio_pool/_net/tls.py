@@ -150,8 +150,15 @@ class TLSStream:
 def system_trust() -> ssl.SSLContext:
     """A context that trusts what the system trusts. Cached: loading its certificates takes tens of milliseconds."""
     context = _default_trust() or _platform_trust()
-    context.set_alpn_protocols(["http/1.1"])
+    prepare(context)
     return context
+
+
+def prepare(context: ssl.SSLContext) -> None:
+    """Make a context offer HTTP/1.1, and look for names only where they belong."""
+    context.set_alpn_protocols(["http/1.1"])
+    if context.check_hostname:
+        context.hostname_checks_common_name = False  # RFC 9110 section 4.3.4: a subject's common name is no name
 
 
 def _default_trust() -> ssl.SSLContext | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from .._wire.events import End, Violation
+from .._wire.events import End, Switched, Violation
 from ..errors import LocalProtocolError, ReadError, TrioPoolError, UsageError, WriteTimeout
 
 if TYPE_CHECKING:
@@ -155,5 +155,5 @@ class _Upload:
         if exchange.head is None:
             return False
         self._put_aside += len(data)
-        is_over = not data or (bool(exchange.events) and isinstance(exchange.events[-1], (End, Violation)))
+        is_over = not data or (bool(exchange.events) and isinstance(exchange.events[-1], (End, Switched, Violation)))
         return is_over or exchange.head.status_code >= 300 or exchange.head.closes or self._put_aside >= AHEAD_LIMIT

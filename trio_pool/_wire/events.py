@@ -45,6 +45,16 @@ class End:
 
 
 @attrs.frozen
+class Switched:
+    """From here on the connection speaks another protocol: after a 101, or a CONNECT that succeeded.
+
+    :ivar surplus: the first bytes of it.
+    """
+
+    surplus: bytes
+
+
+@attrs.frozen
 class Violation:
     """What follows is not HTTP/1.1, or more than is taken, and the connection is lost."""
 
@@ -52,4 +62,4 @@ class Violation:
     is_limit: bool = False
 
 
-Event = Head | Interim | bytes | End | Violation
+Event = Head | Interim | bytes | End | Switched | Violation
