@@ -18,7 +18,7 @@ from ._wire.decoding import ACCEPT_ENCODING
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
-from .headers import CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
+from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
 from .messages import Request, RequestOptions
 from .pool import Pool, open_pool
 from .response import Response, Streaming
@@ -28,7 +28,7 @@ MAX_REDIRECTS = 20
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CREDENTIALS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+_CREDENTIALS = frozenset(name.encode() for name in SECRET)
 _OF_A_BODY = frozenset({b"content-length", b"content-type", b"transfer-encoding", b"content-encoding"})
 
 
@@ -148,8 +148,8 @@ class Client:
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or location is None:
                 return response
-            response.close()
             try:
+                await response.leave()
                 request = redirected(request, response.status_code, location)
                 response = await self.pool.send(request, deadline=deadline)
             except TrioPoolError as error:

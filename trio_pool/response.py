@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
-from ._net.exchange import Exchange
+from ._net.exchange import DRAIN_LIMIT, Exchange
 from ._net.switched import SwitchedStream
 from ._wire.decoding import Decoder, decoder_for
 from ._wire.lines import LineDecoder, known_charset
@@ -271,6 +271,19 @@ class Response:
             self._exchange.drain_nowait()
         self._release()
 
+    async def leave(self) -> None:
+        """Leave a response of whose body little is to come: read up to 64 KiB of it, so that the connection is kept.
+
+        What goes wrong in that ends the connection, and nothing else.
+        """
+        try:
+            left = DRAIN_LIMIT
+            while left > 0 and self._lease is not None and not self._exchange.complete:
+                left -= len(await self._receive(self._exchange.receive)) or left
+        except TrioPoolError:
+            pass
+        self.close()
+
     def _release(self) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
@@ -384,10 +397,10 @@ class BodyIterator(Generic[T]):
             raise self._response._fail(error) from error
 
     def _end(self) -> None:
-        self._is_done = True
         if self._decoder is not None:
             self._decoder.finish()
         self._pending += self._finish()
+        self._is_done = True
 
 
 class _Stored:
@@ -412,6 +425,8 @@ class Streaming:
         self._response: Response | None = None
 
     async def __aenter__(self) -> Response:
+        if self._response is not None and not self._response.is_closed:
+            raise UsageError("this was entered before, and its response is still open")
         self._response = await self._open()
         return self._response
 

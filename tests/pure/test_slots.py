@@ -379,6 +379,28 @@ def test_use_prolongs_the_time_of_a_connection_and_a_leased_one_is_never_closed(
     assert told(caller.tick()) == [("close", slot, "expired")]
 
 
+def test_a_connection_looked_at_before_its_time_is_looked_at_again() -> None:
+    caller = Caller(keepalive=30.0)
+    slot = caller.idle("a")
+    caller.now += 10
+    caller.reuse("a")
+    caller.release(slot)
+    caller.now += 20
+    assert caller.tick() == []
+    assert caller.core.next_tick == caller.now + 10
+    caller.now += 10
+    assert told(caller.tick()) == [("close", slot, "expired")]
+
+
+def test_only_a_newcomer_whose_origin_is_full_itself_waits_beside_idle_connections_elsewhere() -> None:
+    caller = Caller(per_host=1)
+    caller.lease("a")
+    idle = caller.idle("b")
+    caller.wait("a")
+    assert idle.state is State.IDLE
+    assert caller.core.statistics().waiting == 1
+
+
 @pytest.mark.parametrize(("chance", "lifetime"), [(0.0, 100.0), (0.5, 95.0)])
 def test_a_lifetime_is_shortened_by_up_to_a_tenth(chance: float, lifetime: float) -> None:
     caller = Caller(lifetime=100.0)
@@ -489,6 +511,17 @@ def test_an_origin_with_nothing_left_is_forgotten() -> None:
     caller.carry_out()
     assert caller.core.statistics().origins == {}
     assert not caller.core._queues
+
+
+def test_origins_that_come_and_go_behind_a_waiter_do_not_pile_up() -> None:
+    caller = Caller(total=1)
+    caller.lease("a")
+    caller.wait("b")
+    for number in range(1_000):
+        caller.cancel(caller.wait(f"origin {number}"))
+    assert set(caller.core.statistics().origins) == {"a", "b"}
+    assert len(caller.core._queues) < 100
+    assert len(caller.core._line) < 100
 
 
 def test_the_crowd_is_told_in_words() -> None:

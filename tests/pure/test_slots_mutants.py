@@ -14,7 +14,7 @@ from trio_pool._core import slots
 from .mutants import MUTANTS, Mutant
 from .slots_machine import machine_for
 
-SEEDS = range(40)  # so a mutant is caught always or never
+SEEDS = range(30)  # so a mutant is caught always or never
 RUN = settings(
     max_examples=10,
     stateful_step_count=15,

@@ -44,6 +44,10 @@ from .upload import upload
 READ_SIZE = 65536
 """Bytes asked of the stream at a time."""
 
+BITE = 4096
+"""Bytes parsed at a time at first, and where they hold many pieces: a parse must not keep other tasks waiting.
+Where they hold few, the next bite is twice as large."""
+
 SMALL_BODY = 65536
 """Bytes: a body up to this size goes out in one piece with the head."""
 
@@ -103,11 +107,13 @@ class Exchange:
     """
 
     __slots__ = (
+        "_bite",
         "_died",
         "_interims",
         "_is_told_to_continue",
         "_sent_all",
         "_stream",
+        "_unparsed",
         "complete",
         "connection",
         "deadline",
@@ -151,6 +157,8 @@ class Exchange:
         self._died = False
         self._interims = 0
         self._is_told_to_continue = False
+        self._unparsed = b""  # what has arrived, and nobody has looked at
+        self._bite = BITE
         self.surplus: bytes | None = None
 
     # ---- the awaits ----
@@ -169,7 +177,7 @@ class Exchange:
         while self.head is None:
             if self.events:
                 self.note(self.events.popleft())
-            else:
+            elif not self.parse():
                 await self._fill(deadline)
         if self.events and isinstance(self.events[0], Switched):
             self.note(self.events.popleft())
@@ -185,7 +193,7 @@ class Exchange:
         while (piece := self._take()) is None:
             if self.complete:
                 return b""
-            await self._fill(trio.current_time() + self.limits.read)
+            await self._fill()
         await self.pace(len(piece))
         return piece
 
@@ -196,10 +204,11 @@ class Exchange:
         while True:
             while (piece := self._take()) is not None:
                 pieces.append(piece)
+                await self.pace(0)
             if self.complete:
                 return pieces
             before = self.received
-            await self._fill(trio.current_time() + self.limits.read)
+            await self._fill()
             await self.pace(self.received - before)
 
     def drain_nowait(self) -> None:
@@ -240,6 +249,8 @@ class Exchange:
             if self.events:
                 self.note(self.events.popleft())
                 continue
+            if self.parse():
+                continue
             try:
                 await self._fill(deadline)
             except ReadTimeout:
@@ -269,11 +280,12 @@ class Exchange:
     def _take(self) -> bytes | None:
         """The next piece of the body that is at hand; notes what stands before it."""
         events = self.events
-        while events:
-            event = events.popleft()
+        while events or (not self.complete and self.parse()):
+            event = events.popleft() if events else None
             if type(event) is bytes:
                 return event
-            self.note(event)
+            if event is not None:
+                self.note(event)
         return None
 
     def note(self, event: Event) -> None:
@@ -287,12 +299,12 @@ class Exchange:
         elif isinstance(event, End):
             self.trailers = event.trailers
             self.complete = True
-            self.is_reusable = event.keeps and self._sent_all and self.send_error is None
+            self.is_reusable = event.keeps and not self._unparsed and self._sent_all and self.send_error is None
             self.ended_at = trio.current_time()
         elif isinstance(event, Interim):
             self._note_interim(event)
         elif isinstance(event, Switched):
-            self.surplus = event.surplus
+            self.surplus = event.surplus + self._unparsed
             self.complete = True
             self.ended_at = trio.current_time()
         elif not isinstance(event, bytes):
@@ -315,15 +327,30 @@ class Exchange:
         if not data and self.head is None:
             raise self._ended()
         self.received += len(data)
-        self.events += self.connection.codec.feed(data)
+        if data:
+            self._unparsed += data
+        else:
+            self.events += self.connection.codec.feed(data)
 
-    async def _fill(self, deadline: float) -> None:
-        """Receive once, before the deadline."""
+    def parse(self) -> bool:
+        """Have a bite of what has arrived turned into events. Whether there was any."""
+        data = self._unparsed
+        if not data:
+            return False
+        events = self.connection.codec.feed(data[: self._bite])
+        self._unparsed = data[self._bite :]
+        self._bite = BITE if len(events) > 8 else min(2 * self._bite, READ_SIZE)
+        self.events += events
+        return True
+
+    async def _fill(self, deadline: float | None = None) -> None:
+        """Receive once, before the deadline; without one, each wait has its own, of `read` seconds."""
         while True:
             try:
                 data = self._stream.recv_nowait(READ_SIZE)
             except BlockingIOError:
-                await self.wait(self._stream.wait_readable, deadline, ReadTimeout)
+                until = trio.current_time() + self.limits.read if deadline is None else deadline
+                await self.wait(self._stream.wait_readable, until, ReadTimeout)
             except OSError as error:
                 raise self.broken(error) from error
             else:

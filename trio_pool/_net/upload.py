@@ -36,7 +36,7 @@ async def upload(exchange: Exchange, rest: Sequence[bytes | memoryview]) -> bool
     work = _Upload(exchange)
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
-        sending = trio.CancelScope()
+        sending = trio.CancelScope(deadline=exchange.deadline)
         nursery.start_soon(work.watch, sending)
         try:
             with sending:  # takes out what is its own, also of a group that the caller's iterable makes
@@ -46,6 +46,8 @@ async def upload(exchange: Exchange, rest: Sequence[bytes | memoryview]) -> bool
         nursery.cancel_scope.shield = True  # the watcher ends at once, and only by this cancellation
         nursery.cancel_scope.cancel()
     failure = failure or work.verdict
+    if failure is None and sending.cancelled_caught and not work.is_stopped:
+        failure = exchange.timed_out(None)
     if failure is not None:
         raise failure
     return work.is_done
@@ -58,6 +60,7 @@ class _Upload:
         self._codec = exchange.connection.codec
         self._put_aside = 0
         self.is_done = False
+        self.is_stopped = False  # by the response
         self.verdict: TrioPoolError | None = None
 
     # ---- sending, in the caller's task ----
@@ -90,18 +93,13 @@ class _Upload:
         exchange = self._exchange
         if exchange.send_error is not None:
             return None
-        with trio.CancelScope(deadline=exchange.deadline):
-            try:
-                piece: Any = await anext(pieces)  # whatever the caller makes
-            except StopAsyncIteration:
-                return None
-            if type(piece) is bytes:
-                return piece
-            if isinstance(piece, (bytearray, memoryview)):
-                return bytes(cast("bytes", piece))
-            what = f"a body is made of bytes, not of {type(piece).__name__}"
-            raise UsageError(what, origin=exchange.request.origin)
-        raise exchange.timed_out(None)  # the scope has swallowed the cancellation
+        try:
+            piece: Any = await anext(pieces)  # whatever the caller makes
+        except StopAsyncIteration:
+            return None
+        if isinstance(piece, (bytes, bytearray, memoryview)):
+            return bytes(cast("bytes", piece))
+        raise exchange.error(UsageError, f"a body is made of bytes, not of {type(piece).__name__}")
 
     def _encode(self, piece: bytes | None) -> bytes:
         """A piece of the body, framed, or its end."""
@@ -133,6 +131,7 @@ class _Upload:
             self.verdict = self._exchange.error(ReadError, "the connection was closed from elsewhere")
         head = self._exchange.head
         if self.verdict is not None or (head is not None and (head.status_code >= 300 or head.closes)):
+            self.is_stopped = True
             sending.cancel()
 
     def _look(self) -> bool:
@@ -150,6 +149,8 @@ class _Upload:
     def _take(self, data: bytes) -> bool:
         exchange = self._exchange
         exchange.feed(data)
+        while exchange.parse():
+            pass
         while exchange.head is None and exchange.events:
             exchange.note(exchange.events.popleft())
         if exchange.head is None:

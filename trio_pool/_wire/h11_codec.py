@@ -125,11 +125,14 @@ class H11Codec:
         if raw[lines_end : lines_end + 1] in (b" ", b"\t"):
             return [Violation("the server broke HTTP/1.1: a folded line before the first field")]
         status = raw[9:12]
+        raw = _FOLD.sub(b" ", raw)
+        if raw.count(b"\n") > self._limits.fields + 2:
+            return [Violation(f"the response has more than {self._limits.fields} header fields", is_limit=True)]
         is_bodiless = self._method == "HEAD" or status in (b"204", b"304")
         dropped = _FRAMING_FIELD.findall(raw) if is_bodiless else []
         kept = _FRAMING_FIELD.sub(b"", raw) if is_bodiless else raw
         try:
-            self._connection.receive_data(_FOLD.sub(b" ", kept))
+            self._connection.receive_data(kept)
             event = self._connection.next_event()
         except h11.RemoteProtocolError as error:
             return [Violation(f"the server broke HTTP/1.1: {plain_words(error)}")]
