@@ -17,7 +17,7 @@ import attrs
 from .config import Timeouts
 from .errors import LocalProtocolError, UsageError
 from .headers import CheckedHeaders, Headers, HeaderTypes, RawHeaders, encode_headers, pairs_of
-from .urls import parse_url, redact, target_of
+from .urls import check_characters, parse_url, redact, target_of
 
 ParamTypes = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
 """What is taken for query parameters and forms: a mapping (a list stands for several values), or pairs."""
@@ -52,6 +52,11 @@ class Timings:
     reused: bool
 
 
+def iter_once(body: Any) -> bool:
+    """Whether an async iterable is its own iterator, so that it can be iterated over once only."""
+    return aiter(body) is body
+
+
 def _check_method(method: Any) -> None:
     if not isinstance(method, str) or not _TOKEN.fullmatch(method):
         raise LocalProtocolError(f"the method {method!r} is no token")
@@ -78,9 +83,10 @@ def form(data: ParamTypes) -> list[tuple[str, str]]:
 
 
 def _with_params(url: str, params: list[tuple[str, str]]) -> str:
-    for name, value in params:
-        _encode_text(name + value, "params")
-    return str(parse_url(url).extend_query(params))
+    added = urlencode([(_encode_text(name, "params"), _encode_text(value, "params")) for name, value in params])
+    parse_url(url)
+    base = url.partition("#")[0]
+    return f"{base}{'&' if '?' in base else '?'}{added}" if added else url
 
 
 def _form_value(value: Any) -> str:
@@ -130,6 +136,7 @@ class Request:
     """
 
     __slots__ = (
+        "_is_spent",
         "content",
         "expects_continue",
         "is_streamed",
@@ -157,6 +164,8 @@ class Request:
         _check_method(method)
         if timeouts is not None and not isinstance(cast("Any", timeouts), Timeouts):
             raise UsageError(f"timeouts must be Timeouts, not {type(timeouts).__name__}")
+        if type(cast("Any", url)) is not str:
+            check_characters(url, "URL")
         if params:
             url = _with_params(url, form(params))
         parts = target_of(url)
@@ -176,6 +185,7 @@ class Request:
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = timeouts
+        self._is_spent = False
         self.raw_headers = raw
         self.expects_continue = b"expect" in given and _expects_continue(raw)
         if self.expects_continue and body is None:
@@ -183,6 +193,16 @@ class Request:
         _check_framing(raw, given, body, method)
         if method == "CONNECT" and (target is None or body is not None):
             raise LocalProtocolError("a CONNECT request needs a target, such as 'example.org:443', and has no body")
+
+    def begin(self) -> None:
+        """Note that the request is being sent.
+
+        :raises UsageError: it was sent before, and its body, which can be iterated over once only, is spent.
+        """
+        if self.is_streamed:
+            if self._is_spent and iter_once(self.content):
+                raise UsageError("the request's streamed body was sent before", origin=self.origin)
+            self._is_spent = True
 
     @property
     def headers(self) -> Headers:

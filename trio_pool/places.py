@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import attrs
 import trio
 
@@ -113,4 +115,6 @@ def spoke_first(origin: Origin, elapsed: float) -> RemoteProtocolError:
 
 def afresh(error: TrioPoolError) -> TrioPoolError:
     """The same error again, to be raised in another task."""
-    return type(error)(error.what, origin=error.origin, phase=error.phase, elapsed=error.elapsed, advice=error.advice)
+    twin = copy.copy(error)
+    twin.__traceback__ = None
+    return twin

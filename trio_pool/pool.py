@@ -29,7 +29,7 @@ from ._core.figures import PoolStatistics
 from ._core.slots import Slots
 from ._net.connection import Connection
 from ._net.dial import dial
-from ._net.exchange import Exchange, Stale, begin
+from ._net.exchange import YIELD_SECONDS, Exchange, Stale, begin
 from ._net.network import Network, SystemNetwork
 from ._net.proxies import Routes, through
 from ._net.streams import Stream
@@ -133,7 +133,10 @@ class Pool:
         self._acquire_timeouts = 0
         self._stale_retries = 0
         self._leaks = 0
+        self._leased_at = self._streak_began_at = 0.0
         if tls is not None:
+            if not isinstance(cast("Any", tls), ssl.SSLContext):
+                raise UsageError(f"tls must be an ssl.SSLContext, not {type(tls).__name__}")
             prepare(tls)
 
     # ---- what callers do ----
@@ -153,8 +156,15 @@ class Pool:
         once more on a new one.
 
         :param deadline: of the whole request by trio's clock; by default its total timeout from now.
+        :raises UsageError: it is no `Request`, or one whose streamed body was sent before.
         """
-        self._check_open(request.origin)
+        if not isinstance(cast("Any", request), Request):
+            raise UsageError(f"a pool sends a Request, not {type(request).__name__}")
+        self._check_run()
+        if not self._slots.open:
+            raise await self._closed(request.origin)
+        if request.is_streamed:
+            request.begin()
         if not self._routes.is_direct:
             request = through(request, self._routes.of(request.origin))
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
@@ -173,12 +183,16 @@ class Pool:
             error.may_have_been_processed |= may_have_been_processed
             raise
 
-    async def acquire(self, origin: Origin) -> Lease:
+    async def acquire(self, origin: Origin | str) -> Lease:
         """A lease of one connection, which is the caller's to release. Raises as `stream`.
 
-        :param origin: where the connection leads.
+        :param origin: where the connection leads: an `Origin`, or a URL that begins with one.
         """
-        self._check_open(origin)
+        origin = _origin(origin)
+        self._check_run()
+        if not self._slots.open:
+            raise await self._closed(origin)
+        await self._pace()
         return await self._acquire(origin, self._limits, math.inf)
 
     def lease(self, origin: Origin | str) -> Leasing:
@@ -186,7 +200,7 @@ class Pool:
 
         :param origin: an `Origin`, or a URL that begins with one.
         """
-        return Leasing(self, origin if isinstance(origin, Origin) else target_of(origin).origin)
+        return Leasing(self, _origin(origin))
 
     async def prewarm(self, origin: Origin | str, count: int) -> None:
         """Dial until the origin has `count` connections, and wait for it. Evicts nothing; room is the limit.
@@ -196,11 +210,13 @@ class Pool:
         :raises ConnectError, ConnectTimeout: one of the dials failed.
         :raises UsageError: `count` is out of its bounds.
         """
-        if not 1 <= count <= self.config.max_connections_per_host:
+        if not isinstance(cast("Any", count), int) or not 1 <= count <= self.config.max_connections_per_host:
             most = self.config.max_connections_per_host
             raise UsageError(f"count must be from 1 to {most} (max_connections_per_host), not {count!r}")
-        target = self._routes.of(origin if isinstance(origin, Origin) else target_of(origin).origin)
-        self._check_open(target)
+        target = self._routes.of(_origin(origin))
+        self._check_run()
+        if not self._slots.open:
+            raise await self._closed(target)
         self._slots.prewarm(target, count)
         self._carry_out()
         watches = [self._watched.setdefault(slot, Watch()) for slot in self._dials if slot.origin == target]
@@ -218,7 +234,7 @@ class Pool:
         :raises UsageError: it is negative or no number.
         """
         self._check_run()
-        if not timeout >= 0:
+        if not isinstance(cast("Any", timeout), (int, float)) or not timeout >= 0:
             raise UsageError(f"timeout must be a number of seconds, not {timeout!r}")
         if self._vacated is None:
             self._vacated = trio.Event()
@@ -259,6 +275,7 @@ class Pool:
         place = Place(origin, limits, deadline)
         waiter = slots.enqueue(origin, place.deadline, place)
         if waiter is None:
+            await trio.lowlevel.checkpoint()  # as in `_closed`
             raise full(origin, self.config.max_waiting, slots.crowd(origin))
         self._carry_out()
         return await self._wait(waiter, place)
@@ -315,10 +332,19 @@ class Pool:
             raise
         return lease
 
-    def _check_open(self, origin: Origin) -> None:
-        self._check_run()
-        if not self._slots.open:
-            raise closed(origin)
+    async def _closed(self, origin: Origin) -> TrioPoolError:
+        await trio.lowlevel.checkpoint()  # whoever tries again and again must let others run
+        return closed(origin)
+
+    async def _pace(self) -> None:
+        """Yield where leases have followed each other for a millisecond: none of them need have waited (law 5)."""
+        now = trio.current_time()
+        if now - self._leased_at >= YIELD_SECONDS:
+            self._streak_began_at = now
+        self._leased_at = now
+        if now - self._streak_began_at >= YIELD_SECONDS:
+            await trio.lowlevel.checkpoint()
+            self._streak_began_at = trio.current_time()
 
     def _check_run(self) -> None:
         try:
@@ -478,7 +504,7 @@ class Lease:
         if pool is None:
             raise UsageError("the lease was released before", origin=self._slot.origin)
         slots = pool._slots
-        if slots.is_shut:
+        if slots.is_shut:  # perhaps with its whole run
             return  # the connection was closed under its holder
         seconds = math.inf if hint is None else hint - min(2.0, hint / 2)  # less a margin: the news travels
         slots.release(self._slot, trio.current_time(), None if reusable else "unusable", seconds)
@@ -500,3 +526,7 @@ class Lease:
             return
         what = f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`"
         warnings.warn(what, ResourceWarning, stacklevel=2, source=self)
+
+
+def _origin(given: Origin | str) -> Origin:
+    return given if isinstance(given, Origin) else target_of(given).origin

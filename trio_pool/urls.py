@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
+from typing import Any, cast
 
 import attrs
 import yarl
@@ -19,7 +20,13 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _BAD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and what is no character at all
 _AUTHORITY = re.compile(r"[^:/?#]+://(?:[^/?#]*@)?(\[[^/?#@\]]*\]|[^/?#@\[\]:]*)(?::([0-9]*))?(?=[/?#]|$)")
+_UP_TO_PATH = re.compile(r"[^:/?#]+://[^/?#]*")
+_LEGAL = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|]|%[0-9A-Fa-f]{2})*")
 _HOST = re.compile(r"[A-Za-z0-9\-._~]+|[0-9A-Fa-f:.]+(?:%[A-Za-z0-9\-._~%]+)?")
+
+
+def _lower(text: str) -> str:
+    return text.lower()
 
 
 @attrs.frozen(cache_hash=True)
@@ -56,9 +63,9 @@ class Origin:
     :ivar proxy: what is dialled instead of host and port, or None.
     """
 
-    scheme: str
-    host: str
-    port: int
+    scheme: str = attrs.field(converter=_lower, validator=attrs.validators.in_(DEFAULT_PORTS))
+    host: str = attrs.field(converter=_lower)
+    port: int = attrs.field(validator=[attrs.validators.ge(1), attrs.validators.le(65535)])
     uds: str | None = None
     proxy: Proxy | None = None
 
@@ -110,7 +117,10 @@ def check_characters(text: str, what: str) -> None:
     """Refuse what must not be in a URL in any form.
 
     :raises LocalProtocolError: a control character or half of a surrogate pair.
+    :raises UsageError: it is no text.
     """
+    if not isinstance(cast("Any", text), str):
+        raise UsageError(f"a {what} is text, not {type(text).__name__}")
     bad = _BAD.search(text)
     if bad is not None:
         raise LocalProtocolError(f"the {what} has the character {bad.group()!r} at position {bad.start()}")
@@ -137,5 +147,7 @@ def target_of(url: str) -> Target:
     authorization = None
     if parsed.user is not None or parsed.password is not None:
         authorization = basic(parsed.user or "", parsed.password or "")
-    path = parsed.raw_path_qs or "/"
+    rest = url[len(_UP_TO_PATH.match(url)[0]) :].partition("#")[0]  # type: ignore[index]  # it has been parsed
+    path = rest if _LEGAL.fullmatch(rest) else parsed.raw_path_qs  # what is legal goes as it is: it may be signed
+    path = path if path.startswith("/") else f"/{path}"
     return Target(Origin(scheme, host, port), path.encode("ascii"), authority.encode("ascii"), authorization)

@@ -117,6 +117,23 @@ def test_who_is_served_by_whichever_connection_is_ready_first_is_whoever_waits_f
     assert told(caller.connect(slots[0])) == [("grant", second, slots[0])]
 
 
+def test_a_connection_that_comes_back_serves_who_waits_for_a_dial_before_who_came_later() -> None:
+    caller = Caller(total=2)
+    slot = caller.lease("a")
+    covered = caller.wait("a")
+    caller.wait("a")
+    assert told(caller.release(slot)) == [("grant", covered, slot)]
+
+
+def test_an_origin_that_is_below_its_own_limit_again_dials_once_and_not_for_its_whole_line() -> None:
+    caller = Caller(total=9, per_host=1)
+    slot = caller.lease("a")
+    first, second = caller.wait("a"), caller.wait("a")
+    caller.core.release(slot, caller.now, "unusable")
+    assert told(caller.carry_out()) == [("close", slot, "unusable"), ("dial", "a")]
+    assert [caller.core.is_covered(waiter) for waiter in (first, second)] == [True, False]
+
+
 def test_room_goes_to_the_oldest_waiter_of_all_origins_that_have_room() -> None:
     caller = Caller(total=2, per_host=1)
     slots = [caller.lease("a"), caller.lease("b")]

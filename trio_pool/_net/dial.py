@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from ..errors import AddressRefused, ConnectError, TLSError
+from ..errors import AddressRefused, ConnectError, TLSError, TrioPoolError
 from ..urls import Origin, Proxy
 from .network import Address, Network, PolicyRefusal
 from .proxies import open_tunnel
@@ -99,13 +99,13 @@ class _Race:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._winner: Stream | None = None
-        self._errors: dict[int, OSError] = {}  # by the address's place
+        self._errors: dict[int, OSError | TrioPoolError] = {}  # by the address's place
 
     async def run(self, place: int, address: Address, failed: trio.Event, others: trio.CancelScope) -> None:
         """One attempt: on success everything else is cancelled."""
         try:
             stream = await self._network.connect(address)
-        except OSError as error:
+        except (OSError, TrioPoolError) as error:  # a network of the user's may refuse in our own words
             self._errors[place] = error
             failed.set()
             return

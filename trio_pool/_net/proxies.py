@@ -7,6 +7,7 @@ stream if it fails. Plain http by an http proxy needs no tunnel: its requests na
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -39,7 +40,7 @@ class Routes:
         if proxy is not None and uds is not None:
             raise UsageError("a pool dials either a proxy or a Unix socket, not both")
         self.is_direct = proxy is None and uds is None
-        self._uds = uds
+        self._uds = None if uds is None else os.fspath(uds)
         self._by_scheme: dict[str, Proxy | None] = {}
         self._no_proxy: dict[str, str] = {}
         self._bypass: Callable[[str, dict[str, str]], Any] = _never
@@ -103,6 +104,8 @@ def parse_proxy(url: str) -> Proxy:
     if scheme == "socks5" and find_spec("socksio") is None:
         raise UsageError("a socks5 proxy needs an extra: pip install 'trio_pool[socks]'")
     user = parsed.user if parsed.password is None else parsed.user or ""
+    if scheme == "socks5" and max(len((part or "").encode()) for part in (user, parsed.password)) > 255:
+        raise UsageError("the user and the password of a socks5 proxy have at most 255 bytes each (RFC 1929)")
     return Proxy(scheme, host, port or PORTS[parsed.scheme], user, parsed.password or "")
 
 
@@ -215,9 +218,13 @@ class _Socks:
             if rest is not None and reply[1] == 0:
                 reply += await self._exactly(3)
                 reply += await self._exactly(rest(reply))
-            elif rest is not None:
-                reply += b"\x00\x01" + bytes(6)  # of a refusal only the code matters
+            if rest is not None:
+                reply = reply[:2] + b"\x00\x01" + bytes(6)  # of the rest only the code matters
+            elif isinstance(request, self._socks.SOCKS5AuthMethodsRequest) and reply[0] != 5:
+                raise failure(self._origin, f"the proxy broke SOCKS5: it answered with version {reply[0]}")
             return self._connection.receive_data(reply)
+        except OverflowError:
+            raise failure(self._origin, "the host is too long for SOCKS5") from None
         except (self._protocol_error, ValueError, KeyError) as error:
             raise failure(self._origin, f"the proxy broke SOCKS5: {error}") from None
 

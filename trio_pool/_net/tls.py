@@ -12,11 +12,15 @@ or an end without close_notify shows a cut (`ssl.SSLEOFError`). Session tickets 
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
 import sys
 from functools import lru_cache
 
 from .streams import Stream
+
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 
 _RECORDS = 65536
 """Bytes of ciphertext taken from the network at a time: four records."""
@@ -163,12 +167,18 @@ def prepare(context: ssl.SSLContext) -> None:
 
 def _default_trust() -> ssl.SSLContext | None:
     """OpenSSL's own certificates, loaded once, where the system keeps them as OpenSSL expects."""
-    paths = ssl.get_default_verify_paths()
-    if sys.platform in ("win32", "darwin") or not (paths.cafile or paths.capath):
+    if sys.platform in ("win32", "darwin"):
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
-    return context
+    return (
+        context if context.cert_store_stats()["x509_ca"] or _has_hashed(ssl.get_default_verify_paths().capath) else None
+    )
+
+
+def _has_hashed(folder: str | None) -> bool:
+    """Whether a folder has certificates under the names by which OpenSSL finds them, one by one, when it needs them."""
+    return folder is not None and any(_HASHED.fullmatch(name) for name in os.listdir(folder))
 
 
 def _platform_trust() -> ssl.SSLContext:

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import click
+from yarl import URL
 
 from .. import Headers, PoolStatistics, Request, Response, Timings
 from ..headers import SECRET
@@ -83,12 +84,20 @@ def pool_line(figures: PoolStatistics) -> str:
     return "pool: " + ", ".join(f"{name} {number}" for name, number in counted.items() if number)
 
 
+def _without_user(url: str) -> str:
+    return str(URL(url).with_user(None))
+
+
 def document(response: Response, body: bytes) -> dict[str, Any]:
     """The exchange as a JSON document. Headers are pairs, times are seconds, the request has no secrets."""
     request = response.request
     text, encoding = _as_text(body)
     return {
-        "request": {"method": request.method, "url": request.url, "headers": list(masked(request.headers))},
+        "request": {
+            "method": request.method,
+            "url": _without_user(request.url),
+            "headers": list(masked(request.headers)),
+        },
         "status": response.status_code,
         "reason": response.reason,
         "http_version": response.http_version,
