@@ -16,6 +16,10 @@ TICK = 0.25
 """Seconds: what expires is closed in batches, at most this long after its time."""
 
 
+NEVER = 2.0**50
+"""Seconds: whatever is later than this never comes."""
+
+
 class Expiry:
     """Slots by the tick that is to look at them."""
 
@@ -33,7 +37,7 @@ class Expiry:
 
         There is nothing to do for a slot of which `expires_at + TICK > due` holds: that look is early enough.
         """
-        if slot.expires_at == math.inf or slot.expires_at + TICK > slot.due:
+        if slot.expires_at > NEVER or slot.expires_at + TICK > slot.due:
             return False
         self.discard(slot)
         slot.due = math.ceil(slot.expires_at / TICK) * TICK

@@ -385,6 +385,8 @@ class Slots:
         self._cover(queue)
         if queue.in_line and not queue.uncovered:
             self._head()  # drops it from the line, if nobody stands before it
+            if len(self._line) > 2 * self.waiting + 16:
+                self._sweep()
 
     def _refuse(self, waiter: Waiter, why: Any, error: Exception | None = None) -> None:
         covered = waiter.standing is not waiter.queue.uncovered  # covered, or waiting for a dial of its own
@@ -457,6 +459,15 @@ class Slots:
             else:
                 return queue
         return None
+
+    def _sweep(self) -> None:
+        """Drop from the line the origins where nobody waits any more, now that they are most of it."""
+        stale = [queue for _, queue in self._line if not queue.uncovered]
+        self._line = [entry for entry in self._line if entry[1].uncovered]
+        heapq.heapify(self._line)
+        for queue in stale:
+            queue.in_line = False
+            self._forget_if_empty(queue)
 
     def _settle(self) -> None:
         """Serve the line: dial while there is room, else make room."""
