@@ -29,7 +29,18 @@ MAX_REDIRECTS = 20
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CREDENTIALS = frozenset(name.encode() for name in SECRET)
-_OF_A_BODY = frozenset({b"content-length", b"content-type", b"transfer-encoding", b"content-encoding"})
+_OF_A_BODY = frozenset(
+    {
+        b"content-length",
+        b"content-type",
+        b"content-encoding",
+        b"content-language",
+        b"content-location",
+        b"transfer-encoding",
+        b"trailer",
+        b"expect",
+    }
+)
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from .._wire.events import End, Event, Head, Interim, Switched
+from .._wire.events import End, Event, Head, Interim, Switched, Violation
 from ..config import Limits
 from ..errors import (
     LimitExceeded,
@@ -119,6 +119,7 @@ class Exchange:
         "deadline",
         "ended_at",
         "events",
+        "failure",
         "head",
         "head_at",
         "is_reusable",
@@ -159,6 +160,7 @@ class Exchange:
         self._is_told_to_continue = False
         self._unparsed = b""  # what has arrived, and nobody has looked at
         self._bite = BITE
+        self.failure: TrioPoolError | None = None
         self.surplus: bytes | None = None
 
     # ---- the awaits ----
@@ -279,6 +281,8 @@ class Exchange:
 
     def _take(self) -> bytes | None:
         """The next piece of the body that is at hand; notes what stands before it."""
+        if self.failure is not None:
+            raise self.failure  # nothing that follows a violation means anything
         events = self.events
         while events or (not self.complete and self.parse()):
             event = events.popleft() if events else None
@@ -308,7 +312,10 @@ class Exchange:
             self.complete = True
             self.ended_at = trio.current_time()
         elif not isinstance(event, bytes):
-            raise self.error(LimitExceeded if event.is_limit else RemoteProtocolError, event.what)
+            self._unparsed = b""
+            self.events.clear()
+            self.failure = self.error(LimitExceeded if event.is_limit else RemoteProtocolError, event.what)
+            raise self.failure
 
     def _note_interim(self, event: Interim) -> None:
         self._interims += 1
@@ -331,6 +338,11 @@ class Exchange:
             self._unparsed += data
         else:
             self.events += self.connection.codec.feed(data)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the last event at hand is the last of the response."""
+        return bool(self.events) and isinstance(self.events[-1], (End, Switched, Violation))
 
     def parse(self) -> bool:
         """Have a bite of what has arrived turned into events. Whether there was any."""

@@ -69,12 +69,14 @@ def only_public(host: str, port: int) -> bool:  # noqa: ARG001  # any port: it i
     if isinstance(address, ipaddress.IPv6Address):
         inner = _ipv4_in(address)
         if inner is None:
-            return address.is_global and address in _UNICAST
+            return address.is_global and address in _UNICAST and not any(address in net for net in _RESERVED)
         address = inner
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and address not in _RELAYS
 
 
 _UNICAST = ipaddress.IPv6Network("2000::/3")  # all that has been handed out
+_RESERVED = [ipaddress.IPv6Network("3fff::/20")]  # RFC 9637, which older Pythons do not know
+_RELAYS = ipaddress.IPv4Network("192.88.99.0/24")  # RFC 7526
 _COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291 section 2.5.5.1
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: a gateway makes IPv4 of it
 

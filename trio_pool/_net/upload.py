@@ -149,8 +149,8 @@ class _Upload:
     def _take(self, data: bytes) -> bool:
         exchange = self._exchange
         exchange.feed(data)
-        while exchange.parse():
-            pass
+        while not exchange.is_at_end and exchange.parse():
+            pass  # what stands behind the end is no part of it
         while exchange.head is None and exchange.events:
             exchange.note(exchange.events.popleft())
         if exchange.head is None:

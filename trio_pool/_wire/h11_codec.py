@@ -48,6 +48,8 @@ class H11Codec:
         :raises LocalProtocolError: it would break HTTP/1.1.
         """
         if self._connection.our_state is h11.DONE:
+            if self._connection.trailing_data != (b"", False):
+                raise LocalProtocolError("the connection holds bytes that nobody asked for")
             self._connection.start_next_cycle()
         self._head, self._guard, self._interim_bytes, self._is_ambiguous = bytearray(), None, 0, False
         self._method = request.method
@@ -211,7 +213,7 @@ MAX_LENGTH = 2**63 - 1
 """Bytes of a body: what other software can count."""
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")
-_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")  # RFC 9112 section 5.2
+_FOLD = re.compile(rb"(?<![ \t])[ \t]*(?:\r?\n[ \t]+)+")  # RFC 9112 section 5.2
 _FRAMING_FIELD = re.compile(rb"(?im)^(transfer-encoding):([\t\x20-\x7e\x80-\xff]*)\r?\n(?![ \t])")
 _OUT_OF_TURN = Violation("the server ended the connection out of turn")
 
