@@ -98,9 +98,12 @@ class H11Codec:
             if rest is None or isinstance(events[-1], (Switched, Violation)):
                 return events
             if not rest:
-                return events if self._head is not None else events + self._parse(None)
+                return events if self._awaits_head() else events + self._parse(None)
             data = rest
         return events + self._body(data)
+
+    def _awaits_head(self) -> bool:
+        return self._head is not None
 
     def _gather(self, head: bytearray, data: bytes, events: list[Event]) -> bytes | None:
         """Take bytes of a head. What follows it once it is whole, or None while it is not."""
