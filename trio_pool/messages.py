@@ -138,6 +138,7 @@ class Request:
     __slots__ = (
         "_is_spent",
         "content",
+        "encoded",
         "expects_continue",
         "is_streamed",
         "method",
@@ -185,6 +186,7 @@ class Request:
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = timeouts
+        self.encoded = b""  # its head on the wire, once a codec has made it
         self._is_spent = False
         self.raw_headers = raw
         self.expects_continue = b"expect" in given and _expects_continue(raw)
@@ -215,6 +217,7 @@ class Request:
         :param authorization: the value of Proxy-Authorization, or None.
         """
         twin = copy(self)
+        twin.encoded = b""
         if self.target == b"*" or self.target.startswith(b"/"):
             path = b"" if self.target == b"*" else self.target  # RFC 9112 section 3.2.4
             twin.target = b"http://" + target_of(self.url).authority + path

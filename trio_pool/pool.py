@@ -34,6 +34,7 @@ from ._net.network import Network, SystemNetwork
 from ._net.proxies import Routes, through
 from ._net.streams import Stream
 from ._net.tls import prepare, system_trust
+from ._wire.codec import CODECS
 from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
 from .events import Event, Observer
@@ -113,6 +114,8 @@ class Pool:
             raise UsageError(f"config must be a PoolConfig, not {type(config).__name__}")
         self.config = config
         self._limits = config.limits
+        self._wire = config.wire
+        self._make_codec = CODECS[config.codec]
         self._tls = tls
         self._routes = Routes(proxy, uds)
         self._observers = tuple(observers)
@@ -442,7 +445,8 @@ class Pool:
         if stream is None:
             self._slots.dial_failed(slot, error)
         else:
-            connection = Connection(stream, now - started, now, self.config.wire, self._observe)
+            codec = self._make_codec(self._wire)
+            connection = Connection(stream, codec, now - started, now, self._wire, self._observe)
             self._slots.dialled(slot, connection, now, self._network.random())
         watch = self._watched.pop(slot, None)
         if watch is not None:

@@ -105,7 +105,7 @@ class Response:
     @property
     def trailers(self) -> Headers:
         """The fields after a chunked body (RFC 9112 section 7.1.2); empty until the body has been read."""
-        return Headers.of(self._exchange.trailers)
+        return Headers.of(list(self._exchange.trailers))
 
     @property
     def timings(self) -> Timings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .._wire.h11_codec import H11Codec
+from .._wire.codec import Codec
 from ..config import WireLimits
 from ..events import Event
 from .streams import Stream
@@ -14,6 +14,7 @@ class Connection:
     """A stream that speaks HTTP/1.1, one exchange at a time.
 
     :ivar stream: carries the bytes.
+    :ivar codec: speaks HTTP/1.1 for one exchange after another.
     :ivar is_dead: the freshness check: whatever can be received on an idle connection means that it is dead.
     :ivar limits: how much of a response is taken.
     :ivar observe: who is told of events, or None.
@@ -27,13 +28,14 @@ class Connection:
     def __init__(
         self,
         stream: Stream,
+        codec: Codec,
         dial_seconds: float,
         now: float,
         limits: WireLimits,
         observe: Callable[[Event], None] | None,
     ) -> None:
         self.stream = stream
-        self.codec = H11Codec(limits)
+        self.codec = codec
         self.limits = limits
         self.observe = observe
         self.is_dead = stream.readable
