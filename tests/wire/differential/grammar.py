@@ -229,6 +229,7 @@ def turn(chance: Chance) -> Turn:
         ask=ask(chance),
         cuts=cuts(chance, wire),
         ends=not isinstance(chance, Calm) and not chance.number(3),
+        stray=rarely(chance, b"", (b"", *odd.SURPLUS), 8),
         early=rarely(chance, 0, (1, 2, 3), 3),
     )
 

@@ -10,11 +10,13 @@ refusals. Whoever is a byte earlier or later is not equal.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from copy import copy
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import NamedTuple, Protocol
 
 import attrs
+import h11
 
 from trio_pool import LocalProtocolError, Request
 from trio_pool._wire.events import End, Event, Switched, Violation
@@ -72,7 +74,6 @@ class Ask:
     smuggled: tuple[tuple[bytes, bytes], ...] = ()
     sent_as: str | None = None
 
-    @lru_cache(maxsize=1000)  # noqa: B019  # asks are few, small, and equal where they are the same
     def request(self) -> Request:
         """The request.
 
@@ -92,6 +93,7 @@ class Turn:
     :ivar wire: every byte that the server sends for it.
     :ivar cuts: where these are cut into arrivals; None: everywhere.
     :ivar ends: whether the connection ends behind them.
+    :ivar stray: bytes that come when the exchange is over and the connection idle.
     :ivar early: how many arrivals come before the first piece of a streamed request body goes; then they take turns.
     """
 
@@ -99,6 +101,7 @@ class Turn:
     ask: Ask = Ask()
     cuts: tuple[int, ...] | None = ()
     ends: bool = False
+    stray: bytes = b""
     early: int = 0
 
     def arrivals(self) -> Iterator[bytes]:
@@ -124,13 +127,36 @@ class Conversation:
 
 
 def play(make: MakeCodec, conversation: Conversation) -> list[Said]:
-    """What a codec says, step by step, as far as the shell would let it."""
+    """What a codec says, step by step, as far as the shell would let it, and a little further."""
     codec = make(conversation.limits)
     notes: list[Said] = []
+    requests: dict[Ask, Request] = {}
     for number, turn in enumerate(conversation.turns):
-        if not _Exchange(codec, turn, f"{number}:", notes).run():
+        request = requests.get(turn.ask) or _request(turn.ask)
+        if request is None:
+            break  # no codec ever sees it
+        requests[turn.ask] = request
+        if not _Exchange(codec, turn, f"{number}:", notes).run(request):
             break
     return notes
+
+
+@lru_cache(maxsize=1000)
+def _built(ask: Ask) -> Request | None:
+    try:
+        return ask.request()
+    except LocalProtocolError:
+        return None
+
+
+def _request(ask: Ask) -> Request | None:
+    """A request that no codec has seen, or None: it is refused before."""
+    built = _built(ask)
+    if built is None:
+        return None
+    request = copy(built)
+    request.encoded = b""
+    return request
 
 
 class _Exchange:
@@ -143,25 +169,35 @@ class _Exchange:
         self._notes = notes
         self._pieces: list[bytes | None] = []
 
-    def run(self) -> bool:
+    def run(self, request: Request) -> bool:
         """Whether the connection may go on."""
-        ask = self._turn.ask
-        try:
-            request = ask.request()
-        except LocalProtocolError:
-            return False  # no codec ever sees it
+        turn = self._turn
         before = list(request.raw_headers)
         if not self._send("head", lambda: sent(self._codec, request)):
             return False
         assert request.raw_headers == before, "a codec changed the request"
-        self._pieces = [] if ask.pieces is None else [*ask.pieces, None]
+        self._pieces = [] if turn.ask.pieces is None else [*turn.ask.pieces, None]
         last = self._arrive()
-        if isinstance(last, (Switched, Violation)):
+        if isinstance(last, Switched):
             return False
-        while self._pieces:
+        while self._pieces and not isinstance(last, Violation):
             if not self._send_piece():
                 return False
-        return isinstance(last, End) and last.keeps
+        if isinstance(last, End) and last.keeps and turn.stray:
+            self._feed("stray", turn.stray)
+            return self._send_again()
+        return self._send_again() if not isinstance(last, End) or not last.keeps else True
+
+    def _send_again(self) -> bool:
+        """See that the codec refuses another request on a connection that is not ready for it."""
+        if self._pieces:
+            return False
+        try:
+            self._codec.encode(Request("GET", "http://h/again"))
+        except (LocalProtocolError, h11.LocalProtocolError):
+            return False
+        self._notes.append(Said(self._label + "again", "sent"))
+        return False
 
     def _arrive(self) -> Event | None:
         """Everything that the server sends, up to the end. The last event."""
@@ -169,13 +205,13 @@ class _Exchange:
         for number, data in enumerate(self._turn.arrivals()):
             if self._pieces and number >= self._turn.early and not self._send_piece():
                 return None
-            last = self._feed(number, data)
+            last = self._feed(str(number), data)
             if isinstance(last, (End, Switched, Violation)):
                 break
         return last
 
-    def _feed(self, number: int, data: bytes) -> Event | None:
-        step = f"{self._label}{number}"
+    def _feed(self, step: str, data: bytes) -> Event | None:
+        step = self._label + step
         try:
             events = self._codec.feed(data)
         except Exception as error:  # a codec only tells
@@ -233,21 +269,18 @@ def shown(events: Sequence[Event]) -> Iterator[str]:
 
 
 def difference(conversation: Conversation, one: MakeCodec, other: MakeCodec) -> str | None:
-    """In words, where two codecs first say different things, or None."""
+    """In words, where two codecs first say different things, or crash; or None."""
     return first_difference(play(one, conversation), play(other, conversation))
 
 
 def first_difference(ours: Sequence[Said], theirs: Sequence[Said]) -> str | None:
-    """In words, where two notes first differ, or None."""
-    if ours == theirs:
+    """In words, where two notes first differ, or tell of a crash; or None."""
+    if ours == theirs and not (ours and ours[-1].what.startswith("crash")):
         return None
-    nothing = Said("end of notes", "")
-    for position in range(max(len(ours), len(theirs))):
-        one = ours[position] if position < len(ours) else nothing
-        other = theirs[position] if position < len(theirs) else nothing
-        if one != other:
-            return f"at {one.step}: {one.what}\nat {other.step}: {other.what}"
-    return None
+    nothing = Said("the end", "nothing")
+    pairs = zip_longest(ours, theirs, fillvalue=nothing)
+    one, other = next((pair for pair in pairs if pair[0] != pair[1]), (ours or [nothing])[-1:] * 2)
+    return f"at {one.step}: {one.what}\nat {other.step}: {other.what}"
 
 
 def in_four_ways(conversation: Conversation) -> Iterator[Conversation]:

@@ -172,5 +172,6 @@ def exchanges() -> list[Conversation]:
     replies = [Turn(wire, ask) for ask in (GET, HEAD, UPGRADE, TUNNEL, LAST, STREAM) for wire in REPLIES]
     replies += [Turn(wire, STREAM, early=early) for wire in (LENGTH, CHUNKED, EMPTY) for early in (1, 2, 5)]
     rows = [(Turn(LENGTH), turn, Turn(CHUNKED)) for turn in common] + [(turn,) for turn in replies]
+    rows += [(Turn(wire, ask, stray=b"x"), Turn(LENGTH)) for wire in (LENGTH, CHUNKED, EMPTY) for ask in (GET, STREAM)]
     rows += [(attrs.evolve(turn, ends=True),) for turn in replies[: len(REPLIES)]]
     return [Conversation(row) for row in rows]

@@ -42,11 +42,13 @@ def _smaller_turns(turn: Turn) -> Iterator[Turn]:
         yield attrs.evolve(turn, cuts=turn.cuts[:number] + turn.cuts[number + 1 :])
     if turn.ends:
         yield attrs.evolve(turn, ends=False)
+    if turn.stray:
+        yield attrs.evolve(turn, stray=b"")
     if turn.early:
         yield attrs.evolve(turn, early=0)
     for ask in _smaller_asks(turn.ask):
         yield attrs.evolve(turn, ask=ask)
-    size = len(turn.wire)
+    size = 2 * len(turn.wire)
     while size := size // 2:
         for at in range(0, len(turn.wire), size):
             yield _without(turn, at, min(at + size, len(turn.wire)))
