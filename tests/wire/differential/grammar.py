@@ -112,12 +112,12 @@ def chunked(chance: Chance, body: bytes) -> bytes:
     wire = b""
     while body and chance.number(15):
         size = 1 + chance.number(min(len(body), 40) - 1) if chance.number(2) else len(body)
-        form = rarely(chance, b"%x\r\n", odd.SIZES, 10)
+        form = rarely(chance, b"%x\r\n", odd.SIZES, 4)
         line = form % size if b"%" in form else form
-        wire += line + body[:size] + rarely(chance, b"\r\n", odd.CHUNK_ENDS, 24)
+        wire += line + body[:size] + rarely(chance, b"\r\n", odd.CHUNK_ENDS, 10)
         body = body[size:]
-    last = rarely(chance, b"0\r\n", odd.ENDS, 8)
-    return wire + last + rarely(chance, b"\r\n", odd.TRAILERS, 5)
+    last = rarely(chance, b"0\r\n", odd.ENDS, 5)
+    return wire + last + rarely(chance, b"\r\n", odd.TRAILERS, 3)
 
 
 # ---- responses ----
@@ -187,7 +187,7 @@ def damaged(chance: Chance, wire: bytes, other: Callable[[], bytes]) -> bytes:
 def ask(chance: Chance) -> Ask:
     """One request."""
     fields: tuple[tuple[tuple[bytes, bytes], ...], ...]
-    kind = chance.pick(("get",) * 8 + ("post", "post", "stream", "stream", "stream", "tunnel"))
+    kind = chance.pick(("get",) * 12 + ("post",) * 4 + ("stream", "stream", "tunnel"))
     fields = tuple(rarely(chance, (), [(field,) for field in odd.REQUEST_FIELDS], 2) for _ in range(2))
     if kind in ("post", "stream"):
         fields = (*fields, rarely(chance, (), [(field,) for field in odd.BODY_FIELDS], 1))
@@ -208,7 +208,7 @@ def ask(chance: Chance) -> Ask:
 def cuts(chance: Chance, wire: bytes) -> tuple[int, ...] | None:
     """Where the bytes are cut; mostly not in their head."""
     how = chance.pick(("whole", "everywhere", "anywhere", "anywhere", "at line ends", "at line ends"))
-    first = min(end_of_head(wire), len(wire)) if chance.number(2) else 0
+    first = min(end_of_head(wire), len(wire)) if chance.number(5) else 0
     if how == "everywhere" and len(wire) < 500:
         return tuple(range(first, len(wire)))
     if how == "anywhere":

@@ -275,19 +275,21 @@ def difference(conversation: Conversation, one: MakeCodec, other: MakeCodec) -> 
 
 def first_difference(ours: Sequence[Said], theirs: Sequence[Said]) -> str | None:
     """In words, where two notes first differ, or tell of a crash; or None."""
-    if ours == theirs and not (ours and ours[-1].what.startswith("crash")):
-        return None
     nothing = Said("the end", "nothing")
-    pairs = zip_longest(ours, theirs, fillvalue=nothing)
-    one, other = next((pair for pair in pairs if pair[0] != pair[1]), (ours or [nothing])[-1:] * 2)
-    return f"at {one.step}: {one.what}\nat {other.step}: {other.what}"
+    for one, other in zip_longest(ours, theirs, fillvalue=nothing):
+        if one != other or one.what.startswith("crash"):
+            return f"at {one.step}: {one.what}\nat {other.step}: {other.what}"
+    return None
 
 
 def in_four_ways(conversation: Conversation) -> Iterator[Conversation]:
-    """The conversation as it is; with every turn in one arrival; byte by byte; and so from the end of its head on."""
-    yield conversation
-    for cut in (_nowhere, _everywhere, _behind_the_head):
-        yield attrs.evolve(conversation, turns=tuple(cut(turn) for turn in conversation.turns))
+    """The conversation as it is; with every turn byte by byte behind its head; whole; and all byte by byte."""
+    ways = (conversation, *(_cut(conversation, cut) for cut in (_behind_the_head, _nowhere, _everywhere)))
+    yield from dict.fromkeys(ways)
+
+
+def _cut(conversation: Conversation, cut: Callable[[Turn], Turn]) -> Conversation:
+    return attrs.evolve(conversation, turns=tuple(cut(turn) for turn in conversation.turns))
 
 
 def _nowhere(turn: Turn) -> Turn:

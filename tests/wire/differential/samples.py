@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import attrs
+from collections.abc import Iterator
+
+from trio_pool.config import WireLimits
 
 from .harness import Ask, Conversation, Turn
 
@@ -101,6 +103,14 @@ REPLIES = (
     OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n00000000000000000\r\n\r\n",
     OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n12345678901234567\r\n\r\n",
     OK + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n 5\r\nhello\r\n0\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n5;a=\x00\r\nhello\r\n0\r\n\r\n",
+    OK + b'Transfer-Encoding: chunked\r\n\r\n5;a="\r\nhello\r\n0\r\n\r\n',
+    OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\r\n0\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\rx0\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\n\n0\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\rx",
     OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nno colon\r\n\r\n",
     OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n\r\n",
     OK + b"Content-Length: 5\r\ncontent-length: 5\r\n\r\nhello",
@@ -118,6 +128,11 @@ REPLIES = (
     OK + b"A : b\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"A: b\rc\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"A: \x01\r\nContent-Length: 5\r\n\r\nhello",
+    OK + b"A: \x0c\r\nContent-Length: 5\r\n\r\nhello",
+    OK + b"A:  b\r\nB:\t\tc\r\nContent-Length: 5\r\n\r\nhello",
+    OK + b"Content-Length:\t 5\r\n\r\nhello",
+    OK + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+    OK + b"A: b\t\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"A: \x0b\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"A: \x00\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
@@ -128,13 +143,20 @@ REPLIES = (
     OK + b"keep-alive: max=7\r\nKeep-Alive: x; Timeout = 9\r\nKeep-Alive: y\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"Content-Encoding: gzip\r\ncontent-encoding: br, \xe4\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"Connection: Keep-Alive\r\nConnection: close, x\r\nContent-Length: 5\r\n\r\nhello",
+    OK + b"Connection: close\r\nConnection: Keep-Alive\r\nContent-Length: 5\r\n\r\nhello",
+    OK + b"Connection: x,CLOSE\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"Connection: closed, xclose\r\nContent-Length: 5\r\n\r\nhello",
     OK + b"Upgrade: h2c\r\nTrailer: X\r\nContent-Length: 5\r\n\r\nhello",
     b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
     b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\n\r\n",
     b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: x\r\n\r\n",
     b"HTTP/1.1 304 Not Modified\r\nA: b\r\ntransfer-encoding: chunked\r\nC: d\r\n\r\n",
     b"HTTP/1.1 205 Reset\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 a\x00\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 a\x0c\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200OK\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1x1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
     b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",
     b"HTTP/1.1 200 \r\nContent-Length: 5\r\n\r\nhello",
     b"HTTP/1.1 299  a\tb\xe4 \r\nContent-Length: 5\r\n\r\nhello",
@@ -164,14 +186,60 @@ SURPLUS = (b"\r\n", b"x", LENGTH, b"HTTP/1.1 408 Late\r\n\r\n")
 """What may stand behind a response."""
 
 
-def exchanges() -> list[Conversation]:
+BOUNDED = (
+    OK + b"A: b\r\nContent-Length: 5\r\nC: d\r\n\r\nhello",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n00b;x=y\r\n0123456789a\r\n0\r\nT: u\r\nV: w\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n00000005\r\nhello\r\n0;extension=extension\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0000000000000000000000005\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.1 103 H\r\nL: a\r\n\r\nHTTP/1.1 100 C\r\n\r\n" + LENGTH,
+    OK + b"A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 304 X\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n",
+    b"HTTP/1.1 200\r\n\r\n",
+)
+
+
+def bounds(wire: bytes) -> Iterator[WireLimits]:
+    """Bounds from nothing to more than there is."""
+    for count in range(7):
+        yield WireLimits(fields=count)
+    for size in range(30):
+        yield WireLimits(chunk_line=size)
+    for head in range(1, len(wire) + 2):
+        yield WireLimits(head=head)
+
+
+def bounded() -> Iterator[Conversation]:
+    """Every bound on responses that have something of all that is bounded."""
+    for wire in BOUNDED:
+        for limits in bounds(wire):
+            yield Conversation((Turn(wire, cuts=(len(wire) // 2,)),), limits)
+
+
+def cut_short() -> Iterator[Conversation]:
+    """The connection ends anywhere."""
+    for wire in (LENGTH, CHUNKED, REPLIES[9], OK + b"\r\nabc"):
+        for size in range(len(wire)):
+            yield Conversation((Turn(wire[:size], cuts=(size - 1,), ends=True),))
+
+
+def exchanges() -> Iterator[Conversation]:
     """Every reply to a GET and to a HEAD, every request with common replies, and what follows them."""
-    common = [Turn(wire, ask) for ask in ASKS for wire in (LENGTH, CHUNKED, EMPTY)]
-    common += [Turn(LENGTH, ask) for ask in SMUGGLERS]
-    common += [Turn(wire + more) for wire in (LENGTH, CHUNKED, EMPTY) for more in SURPLUS]
-    replies = [Turn(wire, ask) for ask in (GET, HEAD, UPGRADE, TUNNEL, LAST, STREAM) for wire in REPLIES]
-    replies += [Turn(wire, STREAM, early=early) for wire in (LENGTH, CHUNKED, EMPTY) for early in (1, 2, 5)]
-    rows = [(Turn(LENGTH), turn, Turn(CHUNKED)) for turn in common] + [(turn,) for turn in replies]
-    rows += [(Turn(wire, ask, stray=b"x"), Turn(LENGTH)) for wire in (LENGTH, CHUNKED, EMPTY) for ask in (GET, STREAM)]
-    rows += [(attrs.evolve(turn, ends=True),) for turn in replies[: len(REPLIES)]]
-    return [Conversation(row) for row in rows]
+    for ask in (GET, HEAD):
+        for wire in REPLIES:
+            yield Conversation((Turn(wire, ask),))
+    turns = [Turn(wire, ask) for ask in ASKS for wire in (LENGTH, CHUNKED, EMPTY)]
+    turns += [Turn(LENGTH, ask) for ask in SMUGGLERS]
+    turns += [Turn(wire + more) for wire in (LENGTH, CHUNKED, EMPTY) for more in SURPLUS]
+    turns += [Turn(wire + more, cuts=(len(wire) - 2,)) for wire in (LENGTH, CHUNKED) for more in SURPLUS]
+    turns += [Turn(wire, ask, stray=b"x") for wire in (LENGTH, CHUNKED, EMPTY) for ask in (GET, STREAM)]
+    for turn in turns:
+        yield Conversation((Turn(LENGTH), turn, Turn(CHUNKED)))
+
+
+def other_exchanges() -> Iterator[Conversation]:
+    """Every reply to requests that ask for more than a response, early, and with the connection's end behind it."""
+    turns = [Turn(wire, ask) for ask in (UPGRADE, TUNNEL, LAST, STREAM) for wire in REPLIES]
+    turns += [Turn(wire, STREAM, early=early) for wire in (LENGTH, CHUNKED, EMPTY) for early in (1, 2, 5)]
+    turns += [Turn(wire, ends=True) for wire in REPLIES]
+    for turn in turns:
+        yield Conversation((turn,))

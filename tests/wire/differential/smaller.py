@@ -68,10 +68,18 @@ def _smaller_asks(ask: Ask) -> Iterator[Ask]:
     if ask != Ask():
         yield Ask()
         yield Ask(method=ask.method, target=ask.target)
-    for part in ("headers", "smuggled", "pieces"):
-        given = getattr(ask, part) or ()
-        for number in range(len(given)):
-            yield attrs.evolve(ask, **{part: given[:number] + given[number + 1 :]})
-    for part in ("target", "content", "sent_as"):
-        if getattr(ask, part) is not None:
-            yield attrs.evolve(ask, **{part: None})
+    for number in range(len(ask.headers)):
+        yield attrs.evolve(ask, headers=ask.headers[:number] + ask.headers[number + 1 :])
+    for number in range(len(ask.pieces or ())):
+        assert ask.pieces is not None
+        yield attrs.evolve(ask, pieces=ask.pieces[:number] + ask.pieces[number + 1 :])
+    yield from (
+        smaller
+        for smaller in (
+            attrs.evolve(ask, smuggled=()),
+            attrs.evolve(ask, target=None),
+            attrs.evolve(ask, content=None),
+            attrs.evolve(ask, sent_as=None),
+        )
+        if smaller != ask
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from itertools import chain, islice
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +17,18 @@ from trio_pool.config import WireLimits
 from .chances import Dice, drawn
 from .grammar import conversation
 from .harness import Codec, Conversation, Turn, difference, end_of_head, in_four_ways, play
-from .samples import CHUNKED, EMPTY, GET, HEAD, LENGTH, OK, POST, REPLIES, exchanges
+from .samples import (
+    CHUNKED,
+    EMPTY,
+    LENGTH,
+    OK,
+    POST,
+    REPLIES,
+    bounded,
+    cut_short,
+    exchanges,
+    other_exchanges,
+)
 
 
 def agree(played: Conversation) -> None:
@@ -29,16 +40,16 @@ def agree(played: Conversation) -> None:
 # ---- by chance ----
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(drawn(conversation))
 def test_both_say_the_same_of_whatever_comes(made: Conversation) -> None:
     for played in in_four_ways(made):
         agree(played)
 
 
-@pytest.mark.parametrize("first", range(0, 1000, 250))
+@pytest.mark.parametrize("first", range(0, 600, 150))
 def test_both_say_the_same_of_what_the_dice_make(first: int) -> None:
-    for seed in range(first, first + 250):
+    for seed in range(first, first + 150):
         for played in in_four_ways(conversation(Dice(seed))):
             agree(played)
 
@@ -47,50 +58,27 @@ def test_both_say_the_same_of_what_the_dice_make(first: int) -> None:
 
 
 def test_both_say_the_same_of_every_sample() -> None:
-    for sample in exchanges():
+    for sample in chain(exchanges(), other_exchanges()):
         for played in in_four_ways(sample):
             agree(played)
 
 
 def test_both_say_the_same_wherever_a_response_is_cut_once() -> None:
-    for wire, ask in itertools.product(REPLIES, (GET, HEAD)):
-        for cut in range(1, len(wire)):
-            agree(Conversation((Turn(wire, ask, cuts=(cut,), ends=cut % 2 == 0),)))
+    for wire in REPLIES:
+        for cut in range(1, len(wire), 1 if wire in (LENGTH, CHUNKED) else 3):
+            agree(Conversation((Turn(wire, cuts=(cut,), ends=cut % 2 == 0),)))
 
 
 def test_both_say_the_same_wherever_the_connection_ends() -> None:
-    for wire in (LENGTH, CHUNKED, REPLIES[9], OK + b"\r\nabc"):
-        for size in range(len(wire)):
-            for cuts in ((), None, (size - 1,)):
-                agree(Conversation((Turn(wire[:size], cuts=cuts, ends=True),)))
-
-
-BOUNDED = (
-    OK + b"A: b\r\nContent-Length: 5\r\nC: d\r\n\r\nhello",
-    OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n00b;x=y\r\n0123456789a\r\n0\r\nT: u\r\nV: w\r\n\r\n",
-    OK + b"Transfer-Encoding: chunked\r\n\r\n00000005\r\nhello\r\n0\r\n\r\n",
-    b"HTTP/1.1 103 H\r\nL: a\r\n\r\nHTTP/1.1 100 C\r\n\r\n" + LENGTH,
-    OK + b"A: b\r\n c\r\nContent-Length: 0\r\n\r\n",
-    b"HTTP/1.1 304 X\r\nTransfer-Encoding: chunked\r\nA: b\r\n\r\n",
-    b"HTTP/1.1 200\r\n\r\n",
-)
-
-
-def all_bounds(wire: bytes) -> Iterator[WireLimits]:
-    """Bounds from nothing to more than there is."""
-    for head in range(1, len(wire) + 2):
-        yield WireLimits(head=head)
-    for count in range(7):
-        yield WireLimits(fields=count)
-    for size in range(20):
-        yield WireLimits(chunk_line=size)
+    for sample in cut_short():
+        for played in in_four_ways(sample):
+            agree(played)
 
 
 def test_both_say_the_same_whatever_the_bounds() -> None:
-    for wire in BOUNDED:
-        for bounds in all_bounds(wire):
-            for played in in_four_ways(Conversation((Turn(wire, cuts=(len(wire) // 2,)),), bounds)):
-                agree(played)
+    for sample in bounded():
+        for played in islice(in_four_ways(sample), 2):
+            agree(played)
 
 
 PLACES = (
@@ -123,7 +111,7 @@ PLACES = (
     ("before the end", OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", b"\r\n"),
     ("behind the end", EMPTY, b""),
 )
-NASTY = (b"\r", b"\n", b" ", b":", b"0", b",", b"\x0b")
+NASTY = (b"\r", b"\n", b" ", b":", b"0", b"\x0b")
 
 
 @pytest.mark.parametrize(("before", "behind"), [pair for _, *pair in PLACES], ids=[name for name, *_ in PLACES])
@@ -133,8 +121,7 @@ def test_both_say_the_same_of_every_short_string_in_every_place(before: bytes, b
             agree(Conversation((Turn(before + b"".join(letters) + behind),)))
     for number in range(256):
         wire = before + bytes([number]) + behind
-        agree(Conversation((Turn(wire),)))
-        agree(Conversation((Turn(wire, cuts=(len(before), len(before) + 1), ends=True),)))
+        agree(Conversation((Turn(wire, cuts=(len(before), len(before) + 1) if number % 2 else (), ends=number < 128),)))
 
 
 # ---- at length ----
@@ -201,11 +188,10 @@ def test_what_the_dice_make_is_for_both_lanes(monkeypatch: pytest.MonkeyPatch) -
         return H11Codec(limits)
 
     monkeypatch.setattr(fast_codec, "H11Codec", counting)
-    heads = ends = 0
-    for seed in range(1000):
+    turns = ends = 0
+    for seed in range(500):
         notes = play(FastCodec, conversation(Dice(seed)))
-        heads += sum(said.what.startswith("Head(") for said in notes)
+        turns += sum(said.step.endswith(":head") for said in notes)
         ends += sum(said.what.startswith("End(") for said in notes)
-    assert heads > 1200
-    assert ends > 900
-    assert 500 < len(calls) < 1000, (len(calls), heads, ends)
+    assert ends > turns / 2
+    assert turns * 0.2 < len(calls) < turns * 0.8
