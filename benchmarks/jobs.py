@@ -21,6 +21,7 @@ class Job:
     :ivar seconds: how long they do so.
     :ivar idle: connections that are opened first and kept idle, or whose memory is measured.
     :ivar idle_urls: where those lead, in turn.
+    :ivar release: the URL that ends their responses, which are begun only, once it is asked for.
     :ivar cafile: the certificate authority of https URLs.
     :ivar server_pids: the processes whose CPU time is the server's.
     """
@@ -35,6 +36,7 @@ class Job:
     seconds: float = 1.0
     idle: int = 0
     idle_urls: list[str] = field(default_factory=list)
+    release: str = ""
     cafile: str | None = None
     server_pids: list[int] = field(default_factory=list)
 

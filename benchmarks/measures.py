@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from itertools import cycle, islice
 from typing import Any, Self
+from urllib.request import urlopen
 
 import psutil
 
@@ -96,6 +97,9 @@ async def keep_idle(client: Client, job: Job) -> None:
     async with AsyncExitStack() as stack:
         for url in islice(cycle(job.idle_urls), job.idle):
             await stack.enter_async_context(client.held(url))
+        if job.idle:
+            with urlopen(job.release) as response:
+                response.read()
 
 
 async def churn(loop: Loop, client: Client, job: Job) -> Sample:
@@ -137,7 +141,10 @@ async def memory(_: Loop, client: Client, job: Job) -> Sample:
 async def traced(_: Loop, client: Client, job: Job) -> Sample:
     """Kilobytes (1000 bytes) of Python's memory for each idle connection, to the byte."""
     tracemalloc.start()
-    return await _grow(client, job, _python_bytes)
+    try:
+        return await _grow(client, job, _python_bytes)
+    finally:
+        tracemalloc.stop()
 
 
 async def _grow(client: Client, job: Job, count: Callable[[], int]) -> Sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +14,7 @@ from .jobs import Job, Sample, decode_sample, encode
 from .processes import kill, running
 from .report import Result
 from .scenarios import Scenario, Variant, make_job
-from .server import Addresses, _environment
-
-import subprocess
+from .server import Addresses, environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,7 @@ class Workers:
     def _start(self, client: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "benchmarks.worker", client]
         stack = self._stacks.setdefault(client, ExitStack())
-        process = stack.enter_context(running(command, core=self._core, env=_environment()))
+        process = stack.enter_context(running(command, core=self._core, env=environment()))
         self._processes[client] = process
         return process
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .canned import HELD_PATH, RELEASE_PATH
 from .jobs import Job
 from .server import EVENTS_PATH, LARGE, LARGE_PATH, Addresses
 
@@ -16,7 +17,7 @@ class Variant:
     """One way to run a scenario: a block of rows in the table.
 
     :ivar op: which of a client's calls.
-    :ivar server: which of the servers: plain, secure or events.
+    :ivar server: which of the servers: plain, secure or canned.
     :ivar path: what is asked of it.
     :ivar concurrency: tasks that ask.
     :ivar connections: the client's limit; 0 for as many as tasks and idle connections.
@@ -93,11 +94,11 @@ SCENARIOS = {
         ),
         Scenario(
             name="events",
-            title="20,000 chunked server-sent events",
+            title="server-sent events, each in a chunk",
             unit="event",
             variants=(
-                Variant(name="as events", op="events", server="events", path=EVENTS_PATH, quick=True),
-                Variant(name="as lines", op="lines", server="events", path=EVENTS_PATH, quick=True),
+                Variant(name="as events", op="events", server="canned", path=EVENTS_PATH, quick=True),
+                Variant(name="as lines", op="lines", server="canned", path=EVENTS_PATH, quick=True),
             ),
         ),
         Scenario(
@@ -156,9 +157,9 @@ SCENARIOS = {
 
 def make_job(scenario: Scenario, variant: Variant, servers: Addresses, seconds: float) -> Job:
     """The job that a worker does in each round."""
-    base = {"plain": servers.plain[0], "secure": servers.secure, "events": servers.events}[variant.server]
+    base = {"plain": servers.plain, "secure": servers.secure, "canned": servers.canned[0]}[variant.server]
     expected, units = _yield(variant.op, variant.path, servers.event_count)
-    others = servers.plain if variant.server == "plain" else [base]
+    held = [servers.canned_secure] if variant.server == "secure" else servers.canned
     return Job(
         measure=scenario.measure,
         op=variant.op,
@@ -169,9 +170,10 @@ def make_job(scenario: Scenario, variant: Variant, servers: Addresses, seconds: 
         connections=variant.connections or variant.concurrency + variant.idle,
         seconds=seconds,
         idle=variant.idle,
-        idle_urls=[other + variant.path for other in others] if variant.idle else [],
+        idle_urls=[origin + HELD_PATH for origin in held],
+        release=servers.canned[0] + RELEASE_PATH,
         cafile=servers.cafile if variant.server == "secure" else None,
-        server_pids=servers.pids[variant.server],
+        server_pids=servers.pids["canned" if variant.server == "canned" else "web"],
     )
 
 

@@ -6,6 +6,7 @@ All answers are made beforehand, so that the servers cost as little as they can:
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import shutil
 import socket
@@ -75,18 +76,20 @@ class Addresses:
     """Where the servers are.
 
     :ivar name: the web server and its version.
-    :ivar plain: URLs without paths, of as many origins.
+    :ivar plain: its URL without a path.
     :ivar secure: the same over TLS.
-    :ivar events: the server of events.
+    :ivar canned: URLs without paths of the server of events and held responses, of as many origins.
+    :ivar canned_secure: the same over TLS.
     :ivar event_count: events in one of its answers.
     :ivar cafile: the authority of the TLS certificate.
-    :ivar pids: processes, by "plain", "secure" and "events".
+    :ivar pids: processes, by "web" and "canned".
     """
 
     name: str
-    plain: list[str]
+    plain: str
     secure: str
-    events: str
+    canned: list[str]
+    canned_secure: str
     event_count: int
     cafile: str
     pids: dict[str, list[int]]
@@ -106,35 +109,45 @@ def servers(core: int | None, events: int) -> Iterator[Addresses]:
         nginx = shutil.which("nginx")
         web = _nginx(folder, nginx, core) if nginx else _granian(folder, core)
         name, plain, secure, pids = stack.enter_context(web)
-        command = [sys.executable, "-m", "benchmarks.canned", str(events)]
-        canned = stack.enter_context(running(command, core=core, env=_environment()))
-        assert canned.stdout is not None
-        port = canned.stdout.readline().strip()
-        if not port:
-            raise ServerError("the server of events did not start")
+        ports, canned_pids = stack.enter_context(_canned(folder, core, events))
         yield Addresses(
             name=name,
-            plain=[f"http://127.0.0.1:{port}" for port in plain],
+            plain=f"http://127.0.0.1:{plain}",
             secure=f"https://127.0.0.1:{secure}",
-            events=f"http://127.0.0.1:{port}",
+            canned=[f"http://127.0.0.1:{port}" for port in ports[:-1]],
+            canned_secure=f"https://127.0.0.1:{ports[-1]}",
             event_count=events,
             cafile=str(folder / "ca.pem"),
-            pids={"plain": pids, "secure": pids, "events": family(canned)},
+            pids={"web": pids, "canned": canned_pids},
         )
 
 
-Web = tuple[str, list[int], int, list[int]]  # name, plain ports, secure port, processes
+Web = tuple[str, int, int, list[int]]  # name, plain port, secure port, processes
+
+
+@contextmanager
+def _canned(folder: Path, core: int | None, events: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Ports, the last one with TLS, and processes."""
+    files = {"certificate": str(folder / "server.pem"), "key": str(folder / "server.key")}
+    arguments = json.dumps({"events": events, "origins": ORIGINS, **files})
+    command = [sys.executable, "-m", "benchmarks.canned", arguments]
+    with running(command, core=core, env=environment()) as process:
+        assert process.stdout is not None
+        ports = process.stdout.readline()
+        if not ports:
+            raise ServerError("the server of events did not start")
+        yield json.loads(ports), family(process)
 
 
 @contextmanager
 def _nginx(folder: Path, program: str, core: int | None) -> Iterator[Web]:
-    *plain, secure = ports = free_ports(ORIGINS + 1)
+    plain, secure = ports = free_ports(2)
     (folder / "files").mkdir()
     with (folder / "files" / "large").open("wb") as large:
         large.truncate(LARGE)
-    listen = [*(f"listen 127.0.0.1:{port} backlog=4096;" for port in plain), f"listen 127.0.0.1:{secure} ssl;"]
+    listen = f"listen 127.0.0.1:{plain} backlog=4096; listen 127.0.0.1:{secure} ssl backlog=4096;"
     user = f"user {_owner()};" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
-    config = NGINX.format(user=user, listen="\n        ".join(listen), kilobyte="x" * 1024)
+    config = NGINX.format(user=user, listen=listen, kilobyte="x" * 1024)
     (folder / "nginx.conf").write_text(config, encoding="utf-8")
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     with running(command, core=core) as process:
@@ -154,15 +167,15 @@ def _granian(folder: Path, core: int | None) -> Iterator[Web]:
     command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1", "--no-access-log"]
     application = ["--workers", "1", "--port"]
     tls = ["--ssl-certificate", str(folder / "server.pem"), "--ssl-keyfile", str(folder / "server.key")]
-    environment = _environment() | {"BENCHMARKS_LARGE": str(LARGE)}
+    settings = environment() | {"BENCHMARKS_LARGE": str(LARGE)}
     with ExitStack() as stack:
         pids: list[int] = []
         for port, options in ((plain, []), (secure, tls)):
             whole = [*command, *application, str(port), *options, "benchmarks.app:app"]
-            process = stack.enter_context(running(whole, core=core, env=environment))
+            process = stack.enter_context(running(whole, core=core, env=settings))
             _await_ports(process, [port], "granian")
             pids += family(process)
-        yield f"granian {version}", [plain], secure, pids
+        yield f"granian {version}", plain, secure, pids
 
 
 def _write_certificates(folder: Path) -> None:
@@ -196,6 +209,6 @@ def _owner() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This process's, with this package to be found whatever the current directory."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import aiohttp
 
-from .base import KEEP, Client
+from .base import KEEP, Client, trust
 
 
 class Aiohttp(Client):
@@ -19,11 +18,10 @@ class Aiohttp(Client):
     loop = "asyncio"
 
     async def open(self) -> None:
-        cafile = self.setup.cafile
         connector = aiohttp.TCPConnector(
             limit=self.setup.connections,
             keepalive_timeout=KEEP,
-            ssl=ssl.create_default_context(cafile=cafile) if cafile else True,
+            ssl=trust(self.setup),
         )
         self.session = await self.stack.enter_async_context(aiohttp.ClientSession(connector=connector))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .base import KEEP, WAIT, Client
+from .base import KEEP, WAIT, Client, trust
 
 TIMEOUTS = {"timeout": {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": WAIT}}  # as httpx2 passes them on
 
@@ -25,7 +24,7 @@ class Httpcore2(Client):
         count = self.setup.connections
         self.pool = await self.stack.enter_async_context(
             library.AsyncConnectionPool(
-                ssl_context=ssl.create_default_context(cafile=self.setup.cafile),
+                ssl_context=trust(self.setup),
                 max_connections=count,
                 max_keepalive_connections=count,
                 keepalive_expiry=KEEP,

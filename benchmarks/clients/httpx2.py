@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .base import KEEP, WAIT, CannotError, Client
+from .base import KEEP, WAIT, CannotError, Client, trust
 
 
 class Httpx2(Client):
@@ -24,7 +23,7 @@ class Httpx2(Client):
             library.AsyncClient(
                 timeout=library.Timeout(5.0, pool=WAIT),
                 limits=library.Limits(max_connections=count, max_keepalive_connections=count, keepalive_expiry=KEEP),
-                verify=ssl.create_default_context(cafile=self.setup.cafile),
+                verify=trust(self.setup),
                 trust_env=False,
             )
         )

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import trio
 
-from .base import CannotError, Client
+from .base import CannotError, Client, trust
 from .channels import Plain, connect
 
 TIMEOUT = 30.0
@@ -65,8 +65,7 @@ class Limit(Client):
     package = "trio"
 
     async def open(self) -> None:
-        cafile = self.setup.cafile
-        self.hosts = Hosts(ssl.create_default_context(cafile=cafile) if cafile else None)
+        self.hosts = Hosts(trust(self.setup) if self.setup.cafile else None)
         self.plans: dict[tuple[str, str], Plan] = {}
         self.stack.callback(self._close)
 
@@ -88,10 +87,10 @@ class Limit(Client):
 
     @asynccontextmanager
     async def held(self, url: str) -> AsyncGenerator[None]:
-        plan = self.plans.get(("GET", url)) or await self._learn("GET", url)
-        channel = await self._connect(plan)
+        parts = urlsplit(url)
+        channel = await connect(str(parts.hostname), parts.port or 0, self.hosts.context)
+        self.hosts.opened.add(channel)
         yield
-        plan.free.append(channel)
 
     async def _exchange(self, method: str, url: str, body: bytes = b"") -> Plan:
         plan = self.plans.get((method, url)) or await self._learn(method, url, body)
@@ -199,10 +198,10 @@ async def _read_all(channel: Plain) -> bytes:
     """One response, its head included."""
     data = b""
     while not _is_whole(data):
-        await trio.lowlevel.wait_readable(channel.sock)
-        data += channel.receive()
-        while piece := channel.receive():
-            data += piece
+        piece = channel.receive()
+        if not piece:
+            await trio.lowlevel.wait_readable(channel.sock)
+        data += piece
     return data
 
 

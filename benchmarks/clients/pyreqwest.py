@@ -59,6 +59,7 @@ class Pyreqwest(Client):
 
     @asynccontextmanager
     async def held(self, url: str) -> AsyncGenerator[None]:
-        async with self.client.get(url).build_streamed() as response:
+        request = self.client.get(url).streamed_read_buffer_limit(0)  # else it waits for the body
+        async with request.build_streamed() as response:
             yield
             await response.body_reader.bytes()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import attrs
+
 from trio_pool import PoolConfig, Request, open_client
 
-from .base import KEEP, WAIT, CannotError, Client
+from .base import KEEP, WAIT, CannotError, Client, trust
 
 CODECS = "codec" in {field.name for field in attrs.fields(PoolConfig)}
 
@@ -32,8 +32,7 @@ class TrioPool(Client):
             acquire_timeout=WAIT,
             **self.options,
         )
-        tls = ssl.create_default_context(cafile=self.setup.cafile) if self.setup.cafile else None
-        self.client = await self.stack.enter_async_context(open_client(config, tls=tls))
+        self.client = await self.stack.enter_async_context(open_client(config, tls=trust(self.setup)))
 
     async def get(self, url: str) -> int:
         response = await self.client.get(url)

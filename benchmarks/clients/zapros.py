@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from zapros import AsyncClient, AsyncStdNetworkHandler, TrioTransport
 
-from .base import KEEP, Client
+from .base import KEEP, Client, trust
 
 
 class Zapros(Client):
@@ -21,7 +20,7 @@ class Zapros(Client):
     async def open(self) -> None:
         count = self.setup.connections
         handler = AsyncStdNetworkHandler(
-            transport=TrioTransport(ssl_context=ssl.create_default_context(cafile=self.setup.cafile)),
+            transport=TrioTransport(ssl_context=trust(self.setup)),
             connect_timeout=5.0,
             read_timeout=30.0,
             write_timeout=30.0,
