@@ -1,9 +1,8 @@
 """What has changed between two runs, and what is only noise.
 
-Two things have to be true of a change. The rounds of the two runs must be further apart than chance puts them: the
-exact test of Mann and Whitney (how many of all ways to deal the rounds to the two runs keep them apart as much) gives
-at most 2 %, which needs five rounds a side. And the medians must differ by more than 3 %, and by more than the
-ceiling's did in the same variant: the ceiling's code is the same, so its change is the machine's.
+Two things have to be true of a change. The rounds of the two runs must be further apart than chance puts them (see
+`benchmarks.noise`). And the medians must differ by more than 3 %, and by more than the ceiling's did in the same
+variant: the ceiling's code is the same, so its change is the machine's.
 """
 
 from __future__ import annotations
@@ -11,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import combinations
-from math import comb
 from pathlib import Path
 
 import click
 from rich.console import Console
 
 from .clients import CEILING
+from .noise import apart, can_tell
 from .report import Result, Run, figure, load
 
-CHANCE = 0.02
 LEAST = 0.03
-MOST_ROUNDS = 8  # of each side that are compared: 12,870 ways to deal them
 
 
 class Finding(Enum):
@@ -66,34 +62,15 @@ def read(path: Path) -> Run:
         raise click.ClickException(f"cannot read {path}: {error}") from None
 
 
-def chance(old: Sequence[float], new: Sequence[float]) -> float:
-    """How likely figures of one kind would fall apart as far as these, or farther (two-sided)."""
-    pooled = [*old, *new]
-    ranks = [_rank(figure, pooled) for figure in pooled]
-    expected = len(old) * (len(pooled) + 1) / 2
-    apart = abs(sum(ranks[: len(old)]) - expected)
-    deals = combinations(ranks, len(old))
-    far = sum(1 for deal in deals if abs(sum(deal) - expected) >= apart - 1e-9)
-    return far / comb(len(pooled), len(old))
-
-
-def _rank(figure: float, pooled: Sequence[float]) -> float:
-    """Its place, from 1; equal ones share the mean of theirs."""
-    below = sum(1 for other in pooled if other < figure)
-    equal = sum(1 for other in pooled if other == figure)
-    return below + (equal + 1) / 2
-
-
 def find(old: Sequence[float], new: Sequence[float], factor: float, drift: float) -> Finding:
     """What is to be said.
 
     :param factor: the new median over the old one.
     :param drift: how much the ceiling changed, as a share.
     """
-    old, new = old[:MOST_ROUNDS], new[:MOST_ROUNDS]
-    if 2 / comb(len(old) + len(new), len(old)) > CHANCE:
+    if not can_tell(old, new):
         return Finding.UNKNOWN
-    if abs(factor - 1) <= max(LEAST, abs(drift)) or chance(old, new) > CHANCE:
+    if abs(factor - 1) <= max(LEAST, abs(drift)) or not apart(old, new):
         return Finding.NOISE
     return Finding.BETTER if factor < 1 else Finding.WORSE
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from .clients import CEILING, SUBJECT
 from .jobs import Sample
+from .noise import apart
 from .scenarios import SCENARIOS
 
 CEILINGS = (CEILING, "parsed-limit")
@@ -67,21 +68,22 @@ class Result:
     @property
     def rate(self) -> float | None:
         """Units per second: the median of the rounds; None for a value."""
-        return self._median_of("units", "wall")
+        rates = [sample.units / sample.wall for sample in self.good if sample.wall]
+        return median(rates) if rates else None
 
     @property
     def client_busy(self) -> float | None:
-        """How much of a core the client used: the median."""
-        return self._median_of("cpu", "wall")
+        """How much of a core the client used, over all rounds."""
+        return self._share("cpu")
 
     @property
     def server_busy(self) -> float | None:
-        """How much of a core the server used: the median."""
-        return self._median_of("server", "wall")
+        """How much of a core the server used, over all rounds: one alone may be shorter than a tick of its clock."""
+        return self._share("server")
 
-    def _median_of(self, above: str, below: str) -> float | None:
-        ratios = [getattr(sample, above) / getattr(sample, below) for sample in self.good if sample.wall]
-        return median(ratios) if ratios else None
+    def _share(self, field: str) -> float | None:
+        wall = sum(sample.wall for sample in self.good)
+        return sum(getattr(sample, field) for sample in self.good) / wall if wall else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,16 @@ def _result(row: dict[str, Any]) -> Result:
 # ---- the table ----
 
 
+def introduction(about: dict[str, Any]) -> str:
+    """What was measured where, and how to read it."""
+    return (
+        f"{about.get('python')} on {about.get('system')}, {about.get('processor')}, {about.get('cores')} cores; "
+        f"server: {about.get('server')}. {about.get('rounds')} rounds of {about.get('seconds')} s; medians, ± half of "
+        "the way from the least to the greatest. CPU is user and system time of the client's process alone; client "
+        "and server are the shares of a core that they used."
+    )
+
+
 def subject_of(rows: Iterable[Result]) -> Result | None:
     """The row that the others are compared with."""
     return next((row for row in rows if row.client == SUBJECT and row.cost is not None), None)
@@ -147,10 +159,12 @@ def ratio(row: Result, subject: Result | None) -> float | None:
 
 def show(run: Run, console: Console) -> None:
     """The tables, one for each variant, and what they come to."""
+    console.print(escape(introduction(run.about)), highlight=False)
+    console.print()
     for scenario, variant, rows in run.by_variant():
         console.print(table(scenario, variant, rows))
         for line in footnotes(rows):
-            console.print(f"  {escape(line)}")
+            console.print(f"  {escape(line)}", highlight=False)
         console.print()
 
 
@@ -171,8 +185,9 @@ def table(scenario: str, variant: str, rows: Sequence[Result]) -> Table:
 def headings(unit: str, value: str | None) -> list[str]:
     """The columns beside the client's name."""
     if value is not None:
-        return [value, "spread", "× trio_pool"]
-    return [f"CPU µs/{unit}", "spread", "× trio_pool", f"{unit}s/s", "client", "server"]
+        return [value, "spread", "/ trio_pool"]
+    plural = unit if unit.isupper() else f"{unit}s"
+    return [f"CPU µs/{unit}", "spread", "/ trio_pool", f"{plural}/s", "client", "server"]
 
 
 def cells(row: Result, subject: Result | None, value: str | None) -> list[str]:
@@ -205,34 +220,31 @@ def footnotes(rows: Sequence[Result]) -> Iterator[str]:
     for row in rows:
         if row.cannot:
             yield f"{row.client} {row.cannot}."
-    failed = [row for row in rows if any(sample.failed for sample in row.good)]
-    for row in failed:
-        yield f"{row.client} failed {sum(sample.failed for sample in row.good)} requests otherwise than by cancellation."
+        if failed := sum(sample.failed for sample in row.good):
+            yield f"{row.client}: {failed} requests failed otherwise than by being cancelled."
     if (subject := subject_of(rows)) is not None:
         yield verdict(rows, subject)
     busy = [row.client for row in rows if (row.server_busy or 0.0) > BUSY]
     if busy:
-        yield f"The server was the limit of the rate, not of the CPU time, of: {', '.join(busy)}."
+        yield f"The server was busy: it may have limited the rate, though not the CPU time, of {', '.join(busy)}."
 
 
 def verdict(rows: Sequence[Result], subject: Result) -> str:
-    """Which other clients needed less than trio_pool, in a sentence."""
+    """Which other clients need less than trio_pool, in words."""
     others = [row for row in rows if row.cost is not None and not is_own(row.client)]
-    better = sorted((row for row in others if surely_less(row, subject)), key=lambda row: row.cost or 0.0)
-    if better:
-        who = "; ".join(f"{row.client}, {figure(row.cost)} against {figure(subject.cost)}" for row in better)
-        return f"Another client needs less than trio_pool: {who}."
-    equal = [row.client for row in others if not surely_less(subject, row)]
-    if equal:
-        return f"No clear difference from trio_pool: {', '.join(equal)}."
-    return "No other client needs as little as trio_pool." if others else "No other client was measured."
+    if not others:
+        return "No other client gave a figure."
+    ahead = sorted((row for row in others if (ratio(row, subject) or 1.0) < 1.0), key=lambda row: row.cost or 0.0)
+    surely = [row for row in ahead if apart(row.figures, subject.figures)]
+    perhaps = [row.client for row in ahead if row not in surely]
+    said = [f"{row.client} ({figure(row.cost)} against {figure(subject.cost)})" for row in surely]
+    sentences = [
+        f"Less than trio_pool: {', '.join(said)}." if said else "",
+        f"Perhaps less, within the noise: {', '.join(perhaps)}." if perhaps else "",
+    ]
+    return " ".join(filter(None, sentences)) or "No other client needs as little as trio_pool."
 
 
 def is_own(client: str) -> bool:
     """Whether a row is trio_pool's, or a ceiling."""
     return client in CEILINGS or client.partition("-")[0] == SUBJECT
-
-
-def surely_less(one: Result, other: Result) -> bool:
-    """Whether every round of the one needed less than any of the other."""
-    return bool(one.figures and other.figures) and max(one.figures) < min(other.figures)

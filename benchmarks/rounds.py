@@ -24,6 +24,7 @@ class Plan:
     :ivar clients: by name, in the order of the first round.
     :ivar variants: scenarios with the variants to run.
     :ivar rounds: rounds of each variant.
+    :ivar value_rounds: the same where a value is measured, which varies little and takes a new process each.
     :ivar seconds: how long a load lasts in each round.
     :ivar patience: seconds that a client may take beyond that, to open connections and to finish.
     """
@@ -31,13 +32,18 @@ class Plan:
     clients: Sequence[str]
     variants: Sequence[tuple[Scenario, Variant]]
     rounds: int
+    value_rounds: int
     seconds: float
     patience: float
 
     @property
     def steps(self) -> int:
         """How many rounds of one client there are in all."""
-        return len(self.clients) * len(self.variants) * self.rounds
+        return len(self.clients) * sum(self.rounds_of(scenario) for scenario, _ in self.variants)
+
+    def rounds_of(self, scenario: Scenario) -> int:
+        """How many rounds each variant of a scenario has."""
+        return self.value_rounds if scenario.value else self.rounds
 
 
 def order(clients: Sequence[str], number: int) -> list[str]:
@@ -116,7 +122,7 @@ def _run_variant(
 ) -> Iterator[Result]:
     job = make_job(scenario, variant, servers, plan.seconds)
     samples: dict[str, list[Sample]] = {client: [] for client in plan.clients}
-    for number in range(plan.rounds):
+    for number in range(plan.rounds_of(scenario)):
         for client in order(plan.clients, number):
             step(f"{scenario.name}, {variant.name}: {client}")
             so_far = samples[client]
