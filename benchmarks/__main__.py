@@ -63,7 +63,7 @@ def main(
         clients=clients or (QUICK_CLIENTS if quick else tuple(CLIENTS)),
         variants=_variants(names or tuple(SCENARIOS), quick),
         rounds=rounds or 5,
-        value_rounds=rounds or (2 if quick else 5),
+        value_rounds=rounds or (1 if quick else 5),
         seconds=seconds or (0.05 if quick else 0.5),
         patience=PATIENT,
     )

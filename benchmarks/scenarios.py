@@ -59,11 +59,6 @@ def _sweep() -> tuple[Variant, ...]:
     return tuple(Variant(name=str(count), concurrency=count, quick=count == 1) for count in counts)
 
 
-def _memory(name: str, *, quick: bool = False) -> tuple[Variant, ...]:
-    plain = Variant(name="plain", idle=500, quick=quick)
-    return (plain, Variant(name="TLS", server="secure", idle=500)) if name == "memory" else (plain,)
-
-
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -134,7 +129,7 @@ SCENARIOS = {
             value="kB",
             measure="memory",
             fresh=True,
-            variants=_memory("memory"),
+            variants=(Variant(name="plain", idle=500), Variant(name="TLS", server="secure", idle=500)),
         ),
         Scenario(
             name="traced",
@@ -142,7 +137,7 @@ SCENARIOS = {
             value="kB",
             measure="traced",
             fresh=True,
-            variants=_memory("traced", quick=True),
+            variants=(Variant(name="plain", idle=200, quick=True),),
         ),
         Scenario(
             name="import",

@@ -122,11 +122,7 @@ class Limit(Client):
         channel = await self._connect(plan)
         if not channel.push(plan.request):
             await _push_the_rest(channel)
-        response = await _read_all(channel)
-        start = response.index(b"\r\n\r\n") + 4
-        plan.length, plan.body = len(response), len(response) - start
-        plan.lines = 2 * response.count(b"\n\n")
-        plan.closes = b"connection: close" in response[:start].lower()
+        await _measure(channel, plan)
         self._release(plan, channel)
         return self.plans.setdefault((method, url), plan)
 
@@ -194,18 +190,25 @@ async def _push_the_rest(channel: Plain) -> None:
         await trio.lowlevel.wait_writable(channel.sock)
 
 
-async def _read_all(channel: Plain) -> bytes:
-    """One response, its head included."""
-    data = b""
-    while not _is_whole(data):
-        piece = channel.receive()
-        if not piece:
-            await trio.lowlevel.wait_readable(channel.sock)
-        data += piece
-    return data
+async def _more(channel: Plain) -> bytes:
+    while not (piece := channel.receive()):
+        await trio.lowlevel.wait_readable(channel.sock)
+    return piece
 
 
-def _is_whole(data: bytes) -> bool:
-    head, end, body = data.partition(b"\r\n\r\n")
-    length = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
-    return bool(end) and (len(body) == int(length[1]) if length else body.endswith(b"\r\n0\r\n\r\n"))
+async def _measure(channel: Plain, plan: Plan) -> None:
+    """Read one response, its head included, and note what it is like."""
+    data = bytearray()
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        data += await _more(channel)
+    head = bytes(data[: end + 4]).lower()
+    plan.closes = b"\r\nconnection: close\r\n" in head
+    if length := re.search(rb"\r\ncontent-length: *([0-9]+)", head):
+        plan.body, read = int(length[1]), len(data) - len(head)
+        while read < plan.body:
+            read += len(await _more(channel))
+    else:
+        while not data.endswith(b"\r\n0\r\n\r\n"):
+            data += await _more(channel)
+        plan.body, plan.lines = len(data) - len(head), 2 * data.count(b"\n\n")
+    plan.length = len(head) + plan.body
