@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -12,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from . import about, compare, report
+from . import about, chart, compare, report
 from .clients import CLIENTS
 from .processes import cores
 from .rounds import Plan, Workers, run
@@ -71,7 +70,7 @@ def main(
     done = _measure(plan, QUICK_EVENTS if quick else EVENTS)
     report.show(done, console)
     report.save(done, output)
-    console.print(f"Written: {output}")
+    console.print(f"Written: {', '.join(map(str, [output, *_draw(done, output)]))}")
     if before is not None:
         compare.show(before, done, console)
 
@@ -102,6 +101,15 @@ def _measure(plan: Plan, events: int) -> report.Run:
         raise click.ClickException(str(error)) from None
 
 
+def _draw(done: report.Run, output: Path) -> list[Path]:
+    """The chart's files, none where matplotlib is missing."""
+    paths = [output.with_suffix(suffix) for suffix in (".svg", ".png")]
+    try:
+        return paths if chart.draw(done, paths) else []
+    except ImportError:
+        return []
+
+
 def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (
@@ -119,4 +127,4 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

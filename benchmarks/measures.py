@@ -45,7 +45,7 @@ class Meter:
 
     def _server_cpu(self) -> float:
         times = [process.cpu_times() for process in self._server]
-        return sum(time.user + time.system for time in times)
+        return float(sum(spent.user + spent.system for spent in times))
 
     def __enter__(self) -> Self:
         gc.collect()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Self
@@ -87,8 +86,6 @@ class Client:
         """GET, the body as server-sent events; how many."""
         raise CannotError("has no server-sent events")
 
-    @asynccontextmanager
-    async def held(self, url: str) -> AsyncGenerator[None]:
+    def held(self, url: str) -> AbstractAsyncContextManager[None]:
         """A response that is begun, and read to its end on leaving: one connection more."""
         raise CannotError("cannot hold a response")
-        yield
