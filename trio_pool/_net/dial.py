@@ -39,7 +39,7 @@ async def dial(network: Network, origin: Origin, trust: Trust) -> Stream:
         stream = await _by_proxy(stream, origin, proxy, trust, started)
     if origin.scheme == "http":
         return stream
-    return await _secure(stream, origin.host, origin, trust(), started)
+    return await _secure(stream, origin.sni or origin.host, origin, trust(), started)
 
 
 async def _by_proxy(stream: Stream, origin: Origin, proxy: Proxy, trust: Trust, started: float) -> Stream:
