@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 
 import attrs
 
-from .config import Timeouts
+from .config import Limits, Timeouts
 from .errors import LocalProtocolError, UsageError
 from .headers import CheckedHeaders, Headers, HeaderTypes, RawHeaders, encode_headers, pairs_of
-from .urls import check_characters, parse_url, redact, target_of
+from .urls import Origin, check_characters, parse_url, redact, target_of
 
 ParamTypes = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
 """What is taken for query parameters and forms: a mapping (a list stands for several values), or pairs."""
@@ -184,7 +184,7 @@ class Request:
         self.target = parts.path if target is None else _check_target(target)
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
-        self.timeouts = timeouts
+        self.timeouts: Timeouts | Limits | None = timeouts
         self._is_spent = False
         self.raw_headers = raw
         self.expects_continue = b"expect" in given and _expects_continue(raw)
@@ -193,6 +193,28 @@ class Request:
         _check_framing(raw, given, body, method)
         if method == "CONNECT" and (target is None or body is not None):
             raise LocalProtocolError("a CONNECT request needs a target, such as 'example.org:443', and has no body")
+
+    @classmethod
+    def prepared(
+        cls, method: str, url: str, origin: Origin, target: bytes, raw: RawHeaders, body: Content | None, limits: Limits
+    ) -> Request:
+        """A request of parts that another library took apart: only its method and framing are checked here.
+
+        :param raw: header fields that are legal, Host among them; the list is kept.
+        :param limits: stand for its timeouts, and inherit nothing.
+        """
+        if method not in IDEMPOTENT_METHODS:
+            _check_method(method)
+        given = {name.lower() for name, _ in raw}
+        self = cls.__new__(cls)
+        self.method, self.url, self.origin, self.target, self.raw_headers = method, url, origin, target, raw
+        self.content = body
+        self.is_streamed = body is not None and not isinstance(body, bytes)
+        self.timeouts = limits
+        self._is_spent = False
+        self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
+        _check_framing(raw, given, body, method)
+        return self
 
     def begin(self) -> None:
         """Note that the request is being sent.
