@@ -140,6 +140,15 @@ class Client:
 
     # ---- building and sending ----
 
+    async def send(self, request: Request) -> Response:
+        """Send a request as it is, without the client's own headers, and follow where it leads if the client does.
+
+        The response, its body unread, is the caller's to close. Raises as `stream`.
+
+        :param request: the request.
+        """
+        return await (self._follow(request) if self._follows else self.pool.send(request))
+
     async def _send(self, method: str, url: str, options: RequestOptions) -> Response:
         """Send a request, follow where it leads; the response is open."""
         if self._base_url is not None and not _ABSOLUTE.match(url):
@@ -147,10 +156,7 @@ class Client:
         own = options.get("headers")
         headers = self._headers if own is None else CheckedHeaders.of(_merge(self._headers.raw, encode_headers(own)))
         complete: RequestOptions = {**options, "headers": headers}
-        request = Request(method, url, **complete)
-        if not self._follows:
-            return await self.pool.send(request)
-        return await self._follow(request)
+        return await self.send(Request(method, url, **complete))
 
     async def _follow(self, request: Request) -> Response:
         deadline = trio.current_time() + self.pool.config.limits_for(request.timeouts).total

@@ -44,6 +44,11 @@ class TLSStream:
         self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self.wait_writable = stream.wait_writable
 
+    @property
+    def below(self) -> Stream:
+        """What carries the ciphertext."""
+        return self._stream
+
     async def handshake(self) -> None:
         """Agree with the server on everything.
 
