@@ -196,7 +196,9 @@ def redirected(request: Request, status_code: int, location: str) -> Request:
     if target_of(url).origin != request.origin:
         dropped |= _CREDENTIALS
     kept = [(name, value) for name, value in request.raw_headers if name.lower() not in dropped]
-    return Request(method, url, headers=kept, content=content, timeouts=request.timeouts)
+    onward = Request(method, url, headers=kept, content=content)
+    onward.timeouts = request.timeouts
+    return onward
 
 
 def _join(request: Request, location: str) -> str:

@@ -200,8 +200,14 @@ class Request:
     ) -> Request:
         """A request of parts that another library took apart: only its method and framing are checked here.
 
-        :param raw: header fields that are legal, Host among them; the list is kept.
+        :param method: such as "GET".
+        :param url: absolute, without user information and fragment.
+        :param origin: where the URL leads.
+        :param target: what stands in the request line.
+        :param raw: header fields that are legal; the list is kept.
+        :param body: bytes, or an async iterable of bytes, or None.
         :param limits: stand for its timeouts, and inherit nothing.
+        :raises LocalProtocolError: the method is no token, or the fields do not frame the body.
         """
         if method not in IDEMPOTENT_METHODS:
             _check_method(method)

@@ -76,7 +76,7 @@ class SocketStream:
         self.wait_writable = partial(trio.lowlevel.wait_writable, connected)
 
     @property
-    def socket(self) -> socket.socket:
+    def raw_socket(self) -> socket.socket:
         """The socket, to be asked and not to be used."""
         return self._socket
 
