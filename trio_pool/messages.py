@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json as json_module
 import re
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from copy import copy
-from typing import Any, TypedDict, cast
+from typing import Any, Protocol, TypedDict, cast
 from urllib.parse import urlencode
 
 import attrs
@@ -93,6 +93,22 @@ def _form_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class Witness(Protocol):
+    """Who is told how far one request has come; what it awaits, the request waits for."""
+
+    def waiting(self) -> Callable[[str, Any], None]:
+        """The request waits for a connection. What is given back is called with each step of its dial."""
+        ...
+
+    async def sending(self, stream: Any) -> None:
+        """It has a connection, over this stream, and will be sent."""
+        ...
+
+    async def sent(self) -> None:
+        """It has been sent; its response is awaited."""
+        ...
+
+
 class RequestOptions(TypedDict, total=False):
     """What a request may have beside its method and URL.
 
@@ -146,6 +162,7 @@ class Request:
         "target",
         "timeouts",
         "url",
+        "witness",
     )
 
     def __init__(
@@ -185,6 +202,7 @@ class Request:
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts: Timeouts | Limits | None = timeouts
+        self.witness: Witness | None = None
         self._is_spent = False
         self.raw_headers = raw
         self.expects_continue = b"expect" in given and _expects_continue(raw)
@@ -217,6 +235,7 @@ class Request:
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = limits
+        self.witness = None
         self._is_spent = False
         self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
         _check_framing(raw, given, body, method)

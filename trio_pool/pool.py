@@ -38,7 +38,7 @@ from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
 from .events import Event, Observer
 from .leasing import Leasing
-from .messages import Request
+from .messages import Request, Witness
 from .places import Place, Watch, afresh, closed, full, slow_dial, spoke_first
 from .response import Response, Streaming
 from .urls import Origin, target_of
@@ -171,13 +171,13 @@ class Pool:
         asked_at = trio.current_time()
         if deadline is None:
             deadline = asked_at + limits.total
-        lease = await self._acquire(request.origin, limits, deadline)
+        lease = await self._acquire(request.origin, limits, deadline, request.witness)
         try:
             return Response(await self._begin(lease, request, limits, deadline), lease, asked_at)
         except Stale as stale:
             may_have_been_processed = stale.error.may_have_been_processed
         try:
-            lease = await self._redial(lease, limits, deadline)
+            lease = await self._redial(lease, limits, deadline, request.witness)
             return Response(await self._begin(lease, request, limits, deadline), lease, asked_at)
         except TrioPoolError as error:
             error.may_have_been_processed |= may_have_been_processed
@@ -261,7 +261,7 @@ class Pool:
 
     # ---- acquiring ----
 
-    async def _acquire(self, origin: Origin, limits: Limits, deadline: float) -> Lease:
+    async def _acquire(self, origin: Origin, limits: Limits, deadline: float, witness: Witness | None = None) -> Lease:
         """A lease: at once and without a yield from an idle connection, else after one wait."""
         await trio.lowlevel.checkpoint_if_cancelled()
         if not self._routes.is_direct:
@@ -272,7 +272,7 @@ class Pool:
             self._carry_out()
         if slot is not None:
             return Lease(self, slot)
-        place = Place(origin, limits, deadline)
+        place = Place(origin, limits, deadline, witness)
         waiter = slots.enqueue(origin, place.deadline, place)
         if waiter is None:
             await trio.lowlevel.checkpoint()  # as in `_closed`
@@ -280,12 +280,12 @@ class Pool:
         self._carry_out()
         return await self._wait(waiter, place)
 
-    async def _redial(self, lease: Lease, limits: Limits, deadline: float) -> Lease:
+    async def _redial(self, lease: Lease, limits: Limits, deadline: float, witness: Witness | None) -> Lease:
         """A lease of the same slot with a new connection."""
         lease.connection.stream.close()
         slot = lease.give_up()
         self._stale_retries += 1
-        place = Place(slot.origin, limits, deadline)
+        place = Place(slot.origin, limits, deadline, witness)
         waiter = self._slots.redial(slot, place.deadline, place)
         if waiter is None:
             raise closed(slot.origin)
@@ -295,6 +295,8 @@ class Pool:
     async def _begin(self, lease: Lease, request: Request, limits: Limits, deadline: float) -> Exchange:
         """One try. The lease is given back if it fails, but for a reused connection that proves to be stale."""
         try:
+            if request.witness is not None:
+                await request.witness.sending(lease.connection.stream)
             return await begin(lease.connection, request, limits, deadline)
         except Stale as stale:
             if lease.is_reused:
@@ -422,7 +424,7 @@ class Pool:
         scope.deadline = started + seconds
         try:
             with scope:
-                stream = await dial(self._network, slot.origin, self._trust)
+                stream = await dial(self._network, slot.origin, self._trust, None if place is None else place.note)
             if scope.cancelled_caught and not self._slots.is_shut:
                 error = slow_dial(slot.origin, seconds)
             if stream is not None and stream.readable():  # RFC 9112 section 9.2: it is no response to anything

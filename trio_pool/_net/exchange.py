@@ -174,6 +174,8 @@ class Exchange:
             self._sent_all = await upload(self, rest)
         else:
             self._sent_all = True
+        if self.request.witness is not None:
+            await self.request.witness.sent()
         self.sent_at = trio.current_time()
         deadline = self.sent_at + self.limits.first_byte
         while self.head is None:
