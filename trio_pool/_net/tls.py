@@ -34,7 +34,7 @@ class TLSStream:
 
     __slots__ = ("_decrypted", "_incoming", "_outgoing", "_owed", "_stream", "_unsent", "ssl_object", "wait_writable")
 
-    def __init__(self, stream: Stream, context: ssl.SSLContext, server_hostname: str) -> None:
+    def __init__(self, stream: Stream, context: ssl.SSLContext, server_hostname: str | None) -> None:
         self._stream = stream
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
