@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from operator import methodcaller
+from types import SimpleNamespace
 from typing import Any, cast
 
 import trio
@@ -526,8 +527,13 @@ class Lease:
             pool._token.run_sync_soon(pool._reclaim, self._slot, self._slot.uses, idempotent=True)
         except trio.RunFinishedError:
             return
+        self._pool = _RECLAIMED  # the collector of garbage may yet bring its holder back, who then gives it back
         what = f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`"
         warnings.warn(what, ResourceWarning, stacklevel=2, source=self)
+
+
+_RECLAIMED: Any = SimpleNamespace(_slots=SimpleNamespace(is_shut=True))
+"""In place of a lease's pool: nothing is left to be given back."""
 
 
 def _origin(given: Origin | str) -> Origin:
