@@ -240,8 +240,8 @@ class Adapter:
         self, connect: float | None, read: float | None, write: float | None, pool: float | None
     ) -> Limits:
         """Seconds for one request. What the library leaves out has no limit; what it cannot say is the pool's."""
-        given = [math.inf if seconds is None else float(seconds) for seconds in (connect, read, write, pool)]
-        if not all(seconds >= 0 for seconds in given):
+        given = [math.inf if seconds is None else seconds for seconds in (connect, read, write, pool)]
+        if not all(isinstance(cast("Any", seconds), (int, float)) and seconds >= 0 for seconds in given):
             raise UsageError("the extension `timeout` has seconds that are negative or no number")
         own = self._config
         return Limits(
