@@ -94,7 +94,10 @@ class NetworkStream:
         found = _socket_of(self._stream)
         if name is None or found is None:
             return None
-        return getattr(found, name)() if name else found
+        try:
+            return getattr(found, name)() if name else found
+        except OSError:  # it is closed
+            return None
 
     # ---- how ----
 
