@@ -137,7 +137,7 @@ async def compare(library: Library, answer: Sent) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(answer=ANSWERS)
 def test_a_response_is_what_the_default_transport_gives(library: Library, answer: Sent) -> None:
     trio.run(compare, library, answer)
