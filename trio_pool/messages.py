@@ -211,6 +211,15 @@ class Request:
         """The header fields as they are sent."""
         return Headers.of(self.raw_headers)
 
+    def twin(self) -> Request:
+        """The same request again, for whoever sends many."""
+        twin = Request.__new__(Request)
+        twin.method, twin.url, twin.origin, twin.target = self.method, self.url, self.origin, self.target
+        twin.content, twin.is_streamed, twin.timeouts = self.content, self.is_streamed, self.timeouts
+        twin.encoded, twin.expects_continue, twin._is_spent = self.encoded, self.expects_continue, False
+        twin.raw_headers = self.raw_headers.copy()
+        return twin
+
     def to_proxy(self, authorization: bytes | None) -> Request:
         """The same for a proxy that is sent plain http: with the whole URL, and the proxy's own credentials.
 

@@ -40,7 +40,7 @@ class End:
     :ivar keeps: whether the connection may go on: nobody said close, and no byte is left over.
     """
 
-    trailers: RawHeaders
+    trailers: tuple[tuple[bytes, bytes], ...]
     keeps: bool
 
 
@@ -62,8 +62,8 @@ class Violation:
     is_limit: bool = False
 
 
-ENDED = End([], keeps=True)
-ENDED_FOR_GOOD = End([], keeps=False)
+ENDED = End((), keeps=True)
+ENDED_FOR_GOOD = End((), keeps=False)
 """The end of a response without trailers."""
 
 Event = Head | Interim | bytes | End | Switched | Violation

@@ -28,7 +28,7 @@ from .h11_codec import NOT_READY, H11Codec, cut_short, keepalive_of, says_close
 
 _HEAD = re.compile(
     rb"HTTP/1\.1 ([2-9]\d\d)(?: ([\x20-\x7e]*+))?+\r\n"
-    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
+    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+(?<![\t ])\r\n)*+)\r\n"
 )
 _FIELD = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
@@ -62,7 +62,7 @@ class FastCodec:
         "_left",
         "_limits",
         "_line",
-        "_read",
+        "_reader",
         "_reference",
         "_request",
     )
@@ -70,8 +70,8 @@ class FastCodec:
     def __init__(self, limits: WireLimits = WireLimits()) -> None:  # noqa: B008  # frozen
         self._limits = limits
         self._is_ready = True  # for another request
-        self._read = self._surplus  # what the next bytes are given to
-        self._request: Request | None = None
+        self._reader = FastCodec._surplus  # which method reads what comes next
+        self._request: Request | None = None  # the one that is being answered
         self._reference: H11Codec | None = None  # once this exchange is its
         self._closes = False  # whether the server ends the connection with this response
         self._expected = 0  # bytes of a body with a Content-Length
@@ -90,11 +90,11 @@ class FastCodec:
             raise LocalProtocolError(NOT_READY)
         self._is_ready = False
         self._request = request
-        head = request.encoded or _plain_head(request)
+        head = request.encoded or plain_head(request)
         if not head:
             return self._call_reference().encode(request)
         self._reference = None
-        self._read = self._read_head
+        self._reader = FastCodec._read_head
         return [head, request.content] if request.content else [head]  # type: ignore[list-item]  # it is not streamed
 
     def encode_piece(self, piece: bytes) -> bytes:
@@ -120,7 +120,7 @@ class FastCodec:
 
     def feed(self, data: bytes) -> list[Event]:
         """What bytes that arrived say; b"" stands for the end of the connection."""
-        return self._read(data)
+        return self._reader(self, data)
 
     def _read_head(self, data: bytes) -> list[Event]:
         """The head, and what of the body has come with it."""
@@ -128,40 +128,41 @@ class FastCodec:
         head = None if found is None else self._understand(found)
         if found is None or head is None:
             return self._hand_over(data)
-        end, size, expected = found.end(), len(data), self._expected
+        end, expected = found.end(), self._expected
+        left = end + expected - len(data)
         if expected < 0:
             self._head = data[:end]
             return [head, *self._start_chunks(data[end:])]
-        if size >= end + expected:
-            ended = self._end(size > end + expected)
+        if left <= 0:
+            ended = self._end(left < 0)
             return [head, data[end : end + expected], ended] if expected else [head, ended]
-        self._left = end + expected - size
-        self._read = self._read_length
-        return [head, data[end:]] if size > end else [head]
+        self._left = left
+        self._reader = FastCodec._read_length
+        return [head, data[end:]] if left < expected else [head]
 
     def _understand(self, found: re.Match[bytes]) -> Head | None:
         """The head and, in `_expected` and `_closes`, the framing; None where it is not plain."""
         code, reason, block = found.groups()
         fields = _FIELD.findall(block)
         by_name = {name.lower(): value for name, value in fields}
-        limits = self._limits
-        if found.end() > limits.head or len(fields) > limits.fields or b" \r\n" in block or b"\t\r\n" in block:
+        if found.end() > self._limits.head or len(fields) > self._limits.fields:
             return None
         if len(by_name) != len(fields) and _repeats_framing(fields):
             return None
-        expected = self._framing(code, by_name.get(b"content-length"), by_name.get(b"transfer-encoding"))
+        get = by_name.get
+        expected = self._framing(code, get(b"content-length"), get(b"transfer-encoding"))
         if expected is None:
             return None
         self._expected = expected
-        connection, coding = by_name.get(b"connection"), by_name.get(b"content-encoding")
-        self._closes = connection is not None and says_close(connection)
+        connection, keepalive, coding = get(b"connection"), get(b"keep-alive"), get(b"content-encoding")
+        self._closes = closes = connection is not None and connection != b"keep-alive" and says_close(connection)
         return Head(
             int(code),
             "" if reason is None else reason.decode("latin-1"),
             "HTTP/1.1",
             fields,
-            self._closes,
-            keepalive_of(by_name[b"keep-alive"]) if b"keep-alive" in by_name else None,
+            closes,
+            None if keepalive is None else keepalive_of(keepalive),
             [] if coding is None else [coding.decode("latin-1")],
         )
 
@@ -190,11 +191,12 @@ class FastCodec:
         return [data[:left], self._end(True)]
 
     def _cut_short(self) -> Violation:
-        self._read = self._surplus
+        self._reader = FastCodec._surplus
         return cut_short(self._expected - self._left, self._expected)
 
     def _end(self, has_surplus: bool) -> Event:
-        self._read = self._surplus
+        self._reader = FastCodec._surplus
+        self._request = None
         self._is_ready = not (has_surplus or self._closes)
         return ENDED if self._is_ready else ENDED_FOR_GOOD
 
@@ -207,7 +209,7 @@ class FastCodec:
 
     def _start_chunks(self, data: bytes) -> list[Event]:
         self._left, self._line = 0, b""
-        self._read = self._read_chunks
+        self._reader = FastCodec._read_chunks
         return self._read_chunks(data) if data else []
 
     def _read_chunks(self, data: bytes) -> list[Event]:
@@ -229,6 +231,7 @@ class FastCodec:
                 self._left = size + 2
                 position = start + self._finish_chunk(data[start:], pieces)
             elif data[start : start + 2] == _CRLF:
+                self._head = b""
                 return [*_joined(pieces), self._end(len(data) > start + 2)]
             else:
                 break
@@ -265,14 +268,17 @@ class FastCodec:
 
     def _call_reference(self) -> H11Codec:
         self._reference = H11Codec(self._limits)
-        self._read = self._by_reference
+        self._reader = FastCodec._by_reference
         return self._reference
 
     def _by_reference(self, data: bytes) -> list[Event]:
         assert self._reference is not None
         events = self._reference.feed(data)
         if events and isinstance(events[-1], End):
-            self._read = self._surplus
+            self._reader = FastCodec._surplus
+            if self._request is not None and not self._request.is_streamed:
+                self._reference = None  # nothing more is to be sent
+            self._request, self._head = None, b""
             self._is_ready = events[-1].keeps
         return events
 
@@ -297,17 +303,21 @@ def _repeats_framing(fields: RawHeaders) -> bool:
     return any(names.count(name) > 1 for name in _FRAMING)
 
 
-def _plain_head(request: Request) -> bytes:
+def plain_head(request: Request) -> bytes:
     """The request's head, kept in it for the next time; b"" where the reference is to write it, or to refuse it."""
     fields = request.raw_headers
     names = [name.lower() for name, _ in fields]
     if request.is_streamed or request.method == "CONNECT" or not _MORE_THAN_A_RESPONSE.isdisjoint(names):
         return b""
-    if names.count(b"host") != 1 or not all(_is_plain(field, request.content) for field in fields):
+    if (
+        names[0] != b"host"
+        or _repeats_framing(fields)
+        or not all(_is_plain(field, request.content) for field in fields)
+    ):
         return b""
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
     head = b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), request.target, lines)
-    if _REQUEST_HEAD.fullmatch(head) is None:
+    if _REQUEST_HEAD.fullmatch(head) is None or head.count(b"\n") != len(fields) + 2:  # a field that is really two
         return b""
     request.encoded = head
     return head

@@ -204,7 +204,7 @@ class H11Codec:
             return Violation(f"the response has more than {self._limits.fields} trailers", is_limit=True)
         self._is_over = True
         is_open = connection.their_state is h11.DONE and connection.trailing_data == (b"", False)
-        return End(event.headers.raw_items(), keeps=is_open and not self._is_unsafe)
+        return End(tuple(event.headers.raw_items()), keeps=is_open and not self._is_unsafe)
 
     def _fault(self, event: h11.Response | h11.InformationalResponse) -> Violation | None:
         """What h11 lets pass in a head and must not be taken."""
