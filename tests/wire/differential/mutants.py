@@ -181,13 +181,13 @@ MUTANTS = (
     ),
     Mutant(
         "the reference goes on",
-        "        self._reference = None\n        self.feed = ",
-        "        if self._reference is None:\n            self.feed = ",
+        "        self._reference = None\\n        self._reader = ",
+        "        if self._reference is None:\\n            self._reader = ",
     ),
     Mutant(
         "the reference is let go at the end",
-        "self._request = None\n            self._head",
-        "self._request = self._reference = None\n            self._head",
+        "if self._request is not None and not self._request.is_streamed:",
+        "if True:",
     ),
     # ---- requests ----
     Mutant("a Host anywhere", 'names[0] != b"host"', 'b"host" not in names'),
