@@ -181,8 +181,8 @@ MUTANTS = (
     ),
     Mutant(
         "the reference goes on",
-        "        self._reference = None\\n        self._reader = ",
-        "        if self._reference is None:\\n            self._reader = ",
+        "        self._reference = None\n        self._reader = ",
+        "        if self._reference is None:\n            self._reader = ",
     ),
     Mutant(
         "the reference is let go at the end",
