@@ -79,8 +79,9 @@ class Workers:
         assert process.stdin is not None
         assert process.stdout is not None
         timer = threading.Timer(patience, kill, [process])
-        timer.start()
+        timer.daemon = True
         try:
+            timer.start()
             print(encode(job), file=process.stdin, flush=True)
             line = process.stdout.readline()
         except BrokenPipeError:
