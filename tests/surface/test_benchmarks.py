@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,12 +17,15 @@ import click
 import h11
 import psutil
 import pytest
+import sniffio
+import trio
 from rich.console import Console
 
-from benchmarks import canned, chart, compare, noise, report
+from benchmarks import canned, chart, compare, measures, noise, report
 from benchmarks.clients import CLIENTS, limit, load_client
-from benchmarks.clients.base import CannotError
+from benchmarks.clients.base import CannotError, Client, Setup
 from benchmarks.jobs import Job, Sample, decode_job, decode_sample, encode
+from benchmarks.loops import LOOPS, Loop
 from benchmarks.processes import cores, on_core
 from benchmarks.report import Result, Run
 from benchmarks.rounds import Plan, Workers, order, run
@@ -235,6 +239,92 @@ def test_a_core_is_chosen_for_what_is_started_inside_only() -> None:
         assert os.sched_getaffinity(0) == before
     with on_core(None):
         pass
+
+
+# ---- the measurements ----
+
+BOTH = pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
+ONE_CALL = Job(measure="load", concurrency=3, expected=1024, seconds=0.0)
+
+
+def counted(loop: Loop, operation: measures.Operation) -> int:
+    return loop.run(lambda: measures.spin(loop, operation, ONE_CALL, 0.0))
+
+
+async def kilobyte() -> int:
+    return 1024
+
+
+@BOTH
+def test_each_task_calls_at_least_once(loop: Loop) -> None:
+    assert counted(loop, kilobyte) == 3
+
+
+@BOTH
+def test_a_call_that_gives_something_else_is_no_figure(loop: Loop) -> None:
+    async def cut_short() -> int:
+        return 1023
+
+    with pytest.raises(ExceptionGroup) as caught:
+        counted(loop, cut_short)
+    assert reason(caught.value) == "a call gave 1023 instead of 1024"
+
+
+async def never() -> int:
+    await (asyncio.Event().wait() if sniffio.current_async_library() == "asyncio" else trio.sleep_forever())
+    raise AssertionError
+
+
+@BOTH
+def test_what_takes_too_long_is_cancelled(loop: Loop) -> None:
+    assert loop.run(lambda: loop.within(0.0, never)) is False
+    assert loop.run(lambda: loop.within(600.0, kilobyte)) is True
+
+
+class Losing(Client):
+    """A client whose pool serves three requests, and none after."""
+
+    served = 0
+
+    async def get(self, url: str) -> int:
+        self.served += 1
+        return 1024 if self.served <= 3 else await never()
+
+
+@BOTH
+def test_a_pool_that_was_lost_in_the_churn_is_said_to_be(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "PROBE_SECONDS", 0.0)
+    client = Losing(Setup(connections=1))
+    with pytest.raises(CannotError, match="lost its connections: 0 of 10 requests were served afterwards"):
+        loop.run(lambda: measures.churn(loop, client, ONE_CALL))
+
+
+class Failing(Losing):
+    """A client that fails while it is cancelled."""
+
+    async def get(self, url: str) -> int:
+        self.served += 1
+        if 3 < self.served <= 3 + measures.BURST:
+            raise ConnectionError
+        return 1024
+
+
+@BOTH
+def test_the_churn_counts_what_fails_otherwise_than_by_being_cancelled(loop: Loop) -> None:
+    client = Failing(Setup(connections=1))
+    sample = loop.run(lambda: measures.churn(loop, client, ONE_CALL))
+    assert (sample.units, sample.failed) == (measures.BURST, measures.BURST)
+
+
+def test_a_row_that_is_no_library_has_nothing_to_import() -> None:
+    with pytest.raises(CannotError):
+        measures.imports(limit.Limit)
+
+
+def test_what_a_client_has_not_is_said() -> None:
+    client = Client(Setup(connections=1))
+    with pytest.raises(CannotError, match="has no server-sent events"):
+        trio.run(client.events, "http://h")
 
 
 # ---- the arithmetic ----
