@@ -130,12 +130,16 @@ class Exchange:
         :raises WriteError, ReadError, RemoteProtocolError: the connection or the server failed.
         :raises LocalProtocolError: the request would break HTTP/1.1, or its body is not what it says.
         """
-        request = self.request
+        request, witness = self.request, self.request.witness
+        if witness is not None:
+            await witness.sending(self._stream)
         rest = self._send_request()
         if rest or request.is_streamed or request.expects_continue:
             await self._send_slowly(rest)
         else:
             self._sent_all = True
+        if witness is not None:
+            await witness.sent()
         self.sent_at = trio.current_time()
         due = self.sent_at + self.limits.first_byte
         if self.received:
