@@ -21,7 +21,7 @@ import sniffio
 import trio
 from rich.console import Console
 
-from benchmarks import canned, chart, compare, measures, noise, report
+from benchmarks import canned, chart, compare, measures, noise, report, rounds
 from benchmarks.clients import CLIENTS, limit, load_client
 from benchmarks.clients.base import CannotError, Client, Setup
 from benchmarks.jobs import Job, Sample, decode_job, decode_sample, encode
@@ -176,6 +176,14 @@ def test_a_client_that_cannot_is_not_asked_again() -> None:
     results = run(a_plan("get"), ADDRESSES, workers, lambda _: None)
     assert workers.asked.count("a") == 1
     assert (results[0].cannot, results[1].cannot) == ("cannot", None)
+
+
+def test_a_client_whose_round_takes_too_long_has_no_more_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "SLOW", -600.0)
+    workers = Scripted()
+    results = run(a_plan("get"), ADDRESSES, workers, lambda _: None)
+    assert workers.asked == ["a", "b"]
+    assert [len(result.samples) for result in results] == [1, 1]
 
 
 def test_memory_is_measured_in_a_new_process_each_round() -> None:
@@ -398,10 +406,31 @@ def test_whoever_may_need_less_is_named_too() -> None:
     assert words(row(*steady(50)), row(*steady(49.9), client="x")) == "Perhaps less, within the noise: x."
 
 
+def test_with_too_few_rounds_nobody_is_said_to_be_better() -> None:
+    said = words(row(50, 50, 50), row(20, 20, 20, client="x"))
+    assert said == "Perhaps less, but the rounds are too few to tell: x."
+
+
+def test_who_took_so_long_that_rounds_were_left_out_is_said() -> None:
+    assert words(row(*steady(50)), row(90, client="x")).startswith("x: 1 of 5 rounds, so long did they take.")
+
+
+def test_line_ends_that_are_only_counted_are_said_to_be() -> None:
+    rows = [row(*steady(50), variant="as lines"), row(*steady(90), client="httpcore", variant="as lines")]
+    assert words(*rows).startswith("Pieces, whose line ends are only counted, instead of lines: httpcore.")
+
+
+def test_memory_is_given_above_the_bare_socket_too() -> None:
+    rows = [row(50), row(20, client="limit")]
+    assert report.above(rows[0], rows) == pytest.approx(30)
+    assert report.above(rows[0], rows[:1]) is None
+    assert report.cells(rows[0], rows, "kB") == ["50.0", "±0%", "1.00", "30.0"]
+
+
 def test_neither_ceilings_nor_own_rows_are_rivals() -> None:
-    rows = [row(*steady(50)), row(1, client="limit"), row(1, client="parsed-limit"), row(1, client="trio_pool-h11")]
+    rows = [row(*steady(50)), *(row(*steady(1), client=name) for name in ("limit", "parsed-limit", "trio_pool-h11"))]
     assert words(*rows) == "No other client gave a figure."
-    assert words(*rows, row(60, client="x")) == "No other client needs as little as trio_pool."
+    assert words(*rows, row(*steady(60), client="x")) == "No other client needs as little as trio_pool."
 
 
 def test_who_cannot_and_a_busy_server_are_said() -> None:
@@ -498,17 +527,18 @@ def test_compare_tells_two_files_apart(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_a_panel_has_a_bar_for_each_figure_with_its_rounds_around_it() -> None:
     [panel] = chart.panels(a_run(row(10, 20, 30), row(5, 6, 7, client="limit"), row(1, variant="1", scenario="sweep")))
-    assert [(bar.client, bar.middle, bar.low, bar.high) for bar in panel.bars] == [
-        ("limit", pytest.approx(6), pytest.approx(5), pytest.approx(7)),
-        ("trio_pool", pytest.approx(20), pytest.approx(10), pytest.approx(30)),
-    ]
+    assert [bar.client for bar in panel.bars] == ["limit", "trio_pool"]
+    figures = [figure for bar in panel.bars for figure in (bar.low, bar.middle, bar.high)]
+    assert figures == pytest.approx([5, 6, 7, 10, 20, 30])
     assert len({bar.colour for bar in panel.bars}) == 2
 
 
 def test_the_sweep_is_a_line_where_it_has_more_than_one_point() -> None:
     sweep: dict[str, Any] = {"scenario": "sweep"}
     points = [row(10, variant="1", **sweep), row(30, variant="100", **sweep), row(5, variant="1", client="x", **sweep)]
-    assert chart.lines(a_run(*points)) == {"trio_pool": [(1, pytest.approx(10)), (100, pytest.approx(30))]}
+    [(client, line)] = chart.lines(a_run(*points)).items()
+    assert (client, [concurrency for concurrency, _ in line]) == ("trio_pool", [1, 100])
+    assert [cost for _, cost in line] == pytest.approx([10, 30])
 
 
 # ---- the servers' and the ceiling's words ----
