@@ -15,6 +15,7 @@ import yarl
 from ._net.network import Network
 from ._version import __version__
 from ._wire.decoding import ACCEPT_ENCODING
+from ._wire.fast_codec import plain_head
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
@@ -93,6 +94,7 @@ class Client:
         self._base_url = None if base_url is None else _folder(base_url)
         self._headers = CheckedHeaders.of(_merge(_defaults(), encode_headers(headers)))
         self._follows = follow_redirects
+        self._bare = lru_cache(maxsize=1024)(self._prepare)  # programs ask the same URLs again
 
     def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Streaming:
         """`async with` this to send a request and read the response as it comes.
@@ -151,12 +153,24 @@ class Client:
 
     async def _send(self, method: str, url: str, options: RequestOptions) -> Response:
         """Send a request, follow where it leads; the response is open."""
+        request = (
+            self._bare(method, url).twin() if not options and type(url) is str else self._build(method, url, options)
+        )
+        return await (self._follow(request) if self._follows else self.pool.send(request))
+
+    def _prepare(self, method: str, url: str) -> Request:
+        """A request without any options, to be sent again and again."""
+        request = self._build(method, url, {})
+        plain_head(request)
+        return request
+
+    def _build(self, method: str, url: str, options: RequestOptions) -> Request:
         if self._base_url is not None and not _ABSOLUTE.match(url):
             url = self._base_url + url.lstrip("/")
         own = options.get("headers")
         headers = self._headers if own is None else CheckedHeaders.of(_merge(self._headers.raw, encode_headers(own)))
         complete: RequestOptions = {**options, "headers": headers}
-        return await self.send(Request(method, url, **complete))
+        return Request(method, url, **complete)
 
     async def _follow(self, request: Request) -> Response:
         deadline = trio.current_time() + self.pool.config.limits_for(request.timeouts).total

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
 from .errors import UsageError
+
+CodecName = Literal["fast", "h11"]
+"""What can speak HTTP/1.1; see `PoolConfig.codec`."""
 
 
 def _refuse(owner: str, field: str, value: object, needed: str) -> UsageError:
@@ -31,6 +34,14 @@ def _count(minimum: int) -> Any:
         if not (whole or value == math.inf) or value < minimum:  # type: ignore[operator]  # a number by now
             owner = type(instance).__name__
             raise _refuse(owner, attribute.name, value, f"a whole number of at least {minimum}, or math.inf")
+
+    return check
+
+
+def _one_of(*choices: str) -> Any:
+    def check(instance: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value not in choices:
+            raise _refuse(type(instance).__name__, attribute.name, value, " or ".join(map(repr, choices)))
 
     return check
 
@@ -114,6 +125,8 @@ class PoolConfig:
     :ivar max_header_count: a response's header fields, or trailers (128).
     :ivar max_chunk_line: bytes of a chunk's size and extensions (4096).
     :ivar max_decoded_size: bytes that a body with a content coding may become when it is read whole (268435456).
+    :ivar codec: what speaks HTTP/1.1: "fast" (the default) or "h11", the reference, of which the other is a proven
+        shortcut.
     :raises UsageError: for a nonsensical value; the message has the field's name.
     """
 
@@ -134,6 +147,7 @@ class PoolConfig:
     max_header_count: float = attrs.field(default=128, converter=_unbounded, validator=_count(1))
     max_chunk_line: float = attrs.field(default=4096, converter=_unbounded, validator=_count(1))
     max_decoded_size: float = attrs.field(default=268_435_456, converter=_unbounded, validator=_count(1))
+    codec: CodecName = attrs.field(default="fast", validator=_one_of("fast", "h11"))
     limits: Limits = attrs.field(
         default=attrs.Factory(lambda config: config._own_limits(), takes_self=True), init=False, repr=False, eq=False
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ._net.exchange import Exchange, Stale, begin
+from ._net.exchange import Exchange, begin
 from ._net.proxies import through
 from ._net.streams import Stream
 from .config import PoolConfig
@@ -78,10 +78,7 @@ class LeasedConnection:
         limits = self._config.limits_for(request.timeouts)
         await trio.lowlevel.checkpoint_if_cancelled()
         self._is_clean = False
-        try:
-            exchange = await begin(self._connection, request, limits, trio.current_time() + limits.total)
-        except Stale as stale:
-            raise stale.error from stale.error.__cause__
+        exchange = await begin(self._connection, request, limits, trio.current_time() + limits.total)
         self._exchange, self._is_clean = exchange, True
         return exchange
 

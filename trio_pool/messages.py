@@ -154,6 +154,7 @@ class Request:
     __slots__ = (
         "_is_spent",
         "content",
+        "encoded",
         "expects_continue",
         "is_streamed",
         "method",
@@ -203,6 +204,7 @@ class Request:
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts: Timeouts | Limits | None = timeouts
         self.witness: Witness | None = None
+        self.encoded = b""  # its head on the wire, once a codec has made it
         self._is_spent = False
         self.raw_headers = raw
         self.expects_continue = b"expect" in given and _expects_continue(raw)
@@ -236,6 +238,7 @@ class Request:
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = limits
         self.witness = None
+        self.encoded = b""
         self._is_spent = False
         self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
         _check_framing(raw, given, body, method)
@@ -256,12 +259,23 @@ class Request:
         """The header fields as they are sent."""
         return Headers.of(self.raw_headers)
 
+    def twin(self) -> Request:
+        """The same request again, for whoever sends many."""
+        twin = Request.__new__(Request)
+        twin.method, twin.url, twin.origin, twin.target = self.method, self.url, self.origin, self.target
+        twin.content, twin.is_streamed, twin.timeouts = self.content, self.is_streamed, self.timeouts
+        twin.witness = self.witness
+        twin.encoded, twin.expects_continue, twin._is_spent = self.encoded, self.expects_continue, False
+        twin.raw_headers = self.raw_headers.copy()
+        return twin
+
     def to_proxy(self, authorization: bytes | None) -> Request:
         """The same for a proxy that is sent plain http: with the whole URL, and the proxy's own credentials.
 
         :param authorization: the value of Proxy-Authorization, or None.
         """
         twin = copy(self)
+        twin.encoded = b""
         if self.target == b"*" or self.target.startswith(b"/"):
             path = b"" if self.target == b"*" else self.target  # RFC 9112 section 3.2.4
             twin.target = b"http://" + target_of(self.url).authority + path

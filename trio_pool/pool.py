@@ -25,16 +25,18 @@ from typing import Any, cast
 
 import trio
 
+from ._core.deadlines import Deadlines
 from ._core.decisions import Close, Dial, Grant, Refuse, Slot, State, Waiter, Wake
 from ._core.figures import PoolStatistics
 from ._core.slots import Slots
 from ._net.connection import Connection
 from ._net.dial import dial
-from ._net.exchange import YIELD_SECONDS, Exchange, Stale, begin
+from ._net.exchange import YIELD_SECONDS, Exchange
 from ._net.network import Network, SystemNetwork
 from ._net.proxies import Routes, through
 from ._net.streams import Stream
 from ._net.tls import prepare, system_trust
+from ._wire.codec import CODECS
 from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
 from .events import Event, Observer
@@ -114,8 +116,11 @@ class Pool:
             raise UsageError(f"config must be a PoolConfig, not {type(config).__name__}")
         self.config = config
         self._limits = config.limits
+        self._wire = config.wire
+        self._make_codec = CODECS[config.codec]
         self._tls = tls
         self._routes = Routes(proxy, uds)
+        self._is_direct = self._routes.is_direct
         self._observers = tuple(observers)
         self._network = network
         self._slots = Slots(
@@ -127,7 +132,8 @@ class Pool:
             max_requests_per_connection=config.max_requests_per_connection,
             is_dead=methodcaller("is_dead"),
         )
-        self._nap = trio.CancelScope()  # around the sleep of the task that expires
+        self._deadlines: Deadlines[Connection] = Deadlines()
+        self._nap = trio.CancelScope()  # around the sleep of the alarm clock
         self._dials: dict[Slot, trio.CancelScope] = {}
         self._watched: dict[Slot, Watch] = {}
         self._vacated: trio.Event | None = None
@@ -159,30 +165,36 @@ class Pool:
         :param deadline: of the whole request by trio's clock; by default its total timeout from now.
         :raises UsageError: it is no `Request`, or one whose streamed body was sent before.
         """
-        if not isinstance(cast("Any", request), Request):
-            raise UsageError(f"a pool sends a Request, not {type(request).__name__}")
+        if type(request) is not Request:
+            _check_request(request)
         self._check_run()
-        if not self._slots.open:
-            raise await self._closed(request.origin)
+        slots, origin = self._slots, request.origin
+        if not slots.open:
+            raise await self._closed(origin)
         if request.is_streamed:
             request.begin()
-        if not self._routes.is_direct:
-            request = through(request, self._routes.of(request.origin))
+        if not self._is_direct:
+            origin = self._routes.of(origin)
+            request = through(request, origin)
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
-        asked_at = trio.current_time()
+        now = asked_at = trio.current_time()
         if deadline is None:
-            deadline = asked_at + limits.total
-        lease = await self._acquire(request.origin, limits, deadline, request.witness)
+            deadline = now + limits.total
+        await trio.lowlevel.checkpoint_if_cancelled()
+        slot = slots.acquire_nowait(origin, now)
+        if slots.decisions:
+            self._carry_out()
+        if slot is not None:
+            lease = Lease(self, slot)
+        else:
+            lease = await self._queue(origin, limits, deadline, request.witness)
+            now = trio.current_time()
+        exchange = Exchange(lease.connection, request, limits, deadline, now)
         try:
-            return Response(await self._begin(lease, request, limits, deadline), lease, asked_at)
-        except Stale as stale:
-            may_have_been_processed = stale.error.may_have_been_processed
-        try:
-            lease = await self._redial(lease, limits, deadline, request.witness)
-            return Response(await self._begin(lease, request, limits, deadline), lease, asked_at)
-        except TrioPoolError as error:
-            error.may_have_been_processed |= may_have_been_processed
-            raise
+            await exchange.run_to_head()
+        except BaseException as error:
+            lease, exchange = await self._try_again(lease, exchange, error)
+        return Response(exchange, lease, asked_at)
 
     async def acquire(self, origin: Origin | str) -> Lease:
         """A lease of one connection, which is the caller's to release. Raises as `stream`.
@@ -194,6 +206,7 @@ class Pool:
         if not self._slots.open:
             raise await self._closed(origin)
         await self._pace()
+        origin = origin if self._is_direct else self._routes.of(origin)
         return await self._acquire(origin, self._limits, math.inf)
 
     def lease(self, origin: Origin | str) -> Leasing:
@@ -262,17 +275,18 @@ class Pool:
 
     # ---- acquiring ----
 
-    async def _acquire(self, origin: Origin, limits: Limits, deadline: float, witness: Witness | None = None) -> Lease:
+    async def _acquire(self, origin: Origin, limits: Limits, deadline: float) -> Lease:
         """A lease: at once and without a yield from an idle connection, else after one wait."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._routes.is_direct:
-            origin = self._routes.of(origin)
         slots = self._slots
         slot = slots.acquire_nowait(origin, trio.current_time())
         if slots.decisions:
             self._carry_out()
-        if slot is not None:
-            return Lease(self, slot)
+        return await self._queue(origin, limits, deadline, None) if slot is None else Lease(self, slot)
+
+    async def _queue(self, origin: Origin, limits: Limits, deadline: float, witness: Witness | None) -> Lease:
+        """Stand in line."""
+        slots = self._slots
         place = Place(origin, limits, deadline, witness)
         waiter = slots.enqueue(origin, place.deadline, place)
         if waiter is None:
@@ -281,32 +295,35 @@ class Pool:
         self._carry_out()
         return await self._wait(waiter, place)
 
-    async def _redial(self, lease: Lease, limits: Limits, deadline: float, witness: Witness | None) -> Lease:
+    async def _redial(self, lease: Lease, exchange: Exchange) -> Lease:
         """A lease of the same slot with a new connection."""
         lease.connection.stream.close()
         slot = lease.give_up()
         self._stale_retries += 1
-        place = Place(slot.origin, limits, deadline, witness)
+        place = Place(slot.origin, exchange.limits, exchange.deadline, exchange.request.witness)
         waiter = self._slots.redial(slot, place.deadline, place)
         if waiter is None:
             raise closed(slot.origin)
         self._carry_out()
         return await self._wait(waiter, place)
 
-    async def _begin(self, lease: Lease, request: Request, limits: Limits, deadline: float) -> Exchange:
-        """One try. The lease is given back if it fails, but for a reused connection that proves to be stale."""
+    async def _try_again(self, lease: Lease, exchange: Exchange, error: BaseException) -> tuple[Lease, Exchange]:
+        """Once more on a new connection if this one was stale. Else the error, the lease given back."""
+        if not (lease.is_reused and isinstance(error, TrioPoolError) and exchange.may_be_sent_again):
+            lease.release(reusable=False)
+            raise error
         try:
-            if request.witness is not None:
-                await request.witness.sending(lease.connection.stream)
-            return await begin(lease.connection, request, limits, deadline)
-        except Stale as stale:
-            if lease.is_reused:
+            lease = await self._redial(lease, exchange)
+            try:
+                exchange = exchange.afresh(lease.connection)
+                await exchange.run_to_head()
+            except BaseException:
+                lease.release(reusable=False)
                 raise
-            lease.release(reusable=False)
-            raise stale.error from stale.error.__cause__
-        except BaseException:
-            lease.release(reusable=False)
+        except TrioPoolError as failure:
+            failure.may_have_been_processed |= error.may_have_been_processed
             raise
+        return lease, exchange
 
     async def _wait(self, waiter: Waiter, place: Place) -> Lease:
         def give_up_the_place(_: Any) -> trio.lowlevel.Abort:
@@ -391,27 +408,40 @@ class Pool:
         self._slots.closed(decision.slot)
 
     def _do_wake(self, decision: Wake) -> None:
-        self._nap.deadline = decision.at
+        self._nap.deadline = min(decision.at, self._deadlines.next)
+
+    def _watch(self, connection: Connection) -> None:
+        """A wait is due before the alarm clock would look at its connection."""
+        if self._deadlines.watch(connection):
+            self._nap.deadline = min(connection.due, self._slots.next_tick)
 
     # ---- the tasks ----
 
     def _start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
-        nursery.start_soon(self._expire)
+        nursery.start_soon(self._ring)
 
     def _shut(self) -> None:
         self._slots.shut()
+        self._nap.cancel()
         for scope in self._dials.values():
             scope.cancel()
         self._carry_out()
 
-    async def _expire(self) -> None:
-        """Close idle connections when their time has come."""
-        while True:
-            with trio.CancelScope(deadline=self._slots.next_tick) as self._nap:
+    async def _ring(self) -> None:
+        """The alarm clock: close idle connections when their time has come, and those that are waited for too long.
+
+        Shielded, so that timeouts hold in a body that shields itself when the pool's surroundings are cancelled.
+        """
+        while not self._slots.is_shut:
+            due = min(self._slots.next_tick, self._deadlines.next)
+            with trio.CancelScope(deadline=due, shield=True) as self._nap:
                 await trio.sleep_forever()
-            self._slots.tick(trio.current_time())
+            now = trio.current_time()
+            for connection in self._deadlines.pop(now):
+                connection.strike()
+            self._slots.tick(now)
             self._carry_out()
 
     async def _dial(self, slot: Slot) -> None:
@@ -445,7 +475,8 @@ class Pool:
         if stream is None:
             self._slots.dial_failed(slot, error)
         else:
-            connection = Connection(stream, now - started, now, self.config.wire, self._observe)
+            codec = self._make_codec(self._wire)
+            connection = Connection(stream, codec, now - started, now, self._wire, self._observe, self._watch)
             self._slots.dialled(slot, connection, now, self._network.random())
         watch = self._watched.pop(slot, None)
         if watch is not None:
@@ -496,11 +527,12 @@ class Lease:
         origin: Origin = self._slot.origin
         return origin
 
-    def release(self, *, reusable: bool, hint: float | None = None) -> None:
+    def release(self, *, reusable: bool, hint: float | None = None, now: float | None = None) -> None:
         """Give the connection back, at once.
 
         :param reusable: whether it may be used again.
         :param hint: the seconds for which the server says that it keeps it.
+        :param now: by trio's clock, for whoever has just looked.
         :raises UsageError: it was given back before.
         """
         pool, self._pool = self._pool, None
@@ -510,7 +542,8 @@ class Lease:
         if slots.is_shut:  # perhaps with its whole run
             return  # the connection was closed under its holder
         seconds = math.inf if hint is None else hint - min(2.0, hint / 2)  # less a margin: the news travels
-        slots.release(self._slot, trio.current_time(), None if reusable else "unusable", seconds)
+        now = trio.current_time() if now is None else now
+        slots.release(self._slot, now, None if reusable else "unusable", seconds)
         if slots.decisions:
             pool._carry_out()
 
@@ -530,6 +563,11 @@ class Lease:
         self._pool = _RECLAIMED  # the collector of garbage may yet bring its holder back, who then gives it back
         what = f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`"
         warnings.warn(what, ResourceWarning, stacklevel=2, source=self)
+
+
+def _check_request(given: Any) -> None:
+    if not isinstance(given, Request):
+        raise UsageError(f"a pool sends a Request, not {type(given).__name__}")
 
 
 _RECLAIMED: Any = SimpleNamespace(_slots=SimpleNamespace(is_shut=True))

@@ -22,7 +22,7 @@ from ._wire.decoding import Decoder, decoder_for
 from ._wire.lines import LineDecoder, known_charset
 from .errors import DecodingError, LimitExceeded, ReadError, StatusError, TrioPoolError, UsageError
 from .headers import Headers
-from .messages import Request, Timings
+from .messages import Timings
 from .sse import EventParser, ServerSentEvent
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Lease(Protocol):
 
     is_reused: bool
 
-    def release(self, *, reusable: bool, hint: float | None = None) -> None:
+    def release(self, *, reusable: bool, hint: float | None = None, now: float | None = None) -> None:
         """Give the connection back, at once."""
         ...
 
@@ -48,42 +48,23 @@ class Response:
 
     :ivar request: what it answers.
     :ivar status_code: such as 200.
-    :ivar reason: such as "OK"; a server may leave it empty.
-    :ivar http_version: "HTTP/1.1" or "HTTP/1.0".
     """
 
-    __slots__ = (
-        "_asked_at",
-        "_content",
-        "_exchange",
-        "_head",
-        "_headers",
-        "_is_reading",
-        "_is_reused",
-        "_is_streamed",
-        "_lease",
-        "http_version",
-        "reason",
-        "request",
-        "status_code",
-    )
+    _headers: Headers | None = None
+    _content: bytes | None = None
+    _is_streamed = False
+    _is_reading = False
 
     def __init__(self, exchange: Exchange, lease: Lease, asked_at: float) -> None:
         head = exchange.head
         assert head is not None
-        self.request: Request = exchange.request
+        self.request = exchange.request
         self.status_code = head.status_code
-        self.reason = head.reason
-        self.http_version = head.http_version
         self._exchange = exchange
         self._head = head
-        self._headers: Headers | None = None
-        self._is_reused = lease.is_reused
         self._lease: Lease | None = lease
+        self._is_reused = lease.is_reused
         self._asked_at = asked_at
-        self._content: bytes | None = None
-        self._is_streamed = False
-        self._is_reading = False
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} {self.reason} from {self.request.origin}>"
@@ -96,6 +77,16 @@ class Response:
         return self.request.url
 
     @property
+    def reason(self) -> str:
+        """What the status line says besides the code; may be empty."""
+        return self._head.reason
+
+    @property
+    def http_version(self) -> str:
+        """ "HTTP/1.1" or "HTTP/1.0"."""
+        return self._head.http_version
+
+    @property
     def headers(self) -> Headers:
         """Its header fields."""
         if self._headers is None:
@@ -105,7 +96,7 @@ class Response:
     @property
     def trailers(self) -> Headers:
         """The fields after a chunked body (RFC 9112 section 7.1.2); empty until the body has been read."""
-        return Headers.of(self._exchange.trailers)
+        return Headers.of(list(self._exchange.trailers))
 
     @property
     def timings(self) -> Timings:
@@ -147,7 +138,12 @@ class Response:
         """
         if self._content is None:
             decoder = self._begin()
-            raw = b"".join(await self._receive(self._exchange.receive_all))
+            raw = self._exchange.take_whole()
+            if raw is None:
+                raw = b"".join(await self._receive(self._exchange.receive_all))
+            else:
+                self._release(self._exchange.ended_at)
+                await trio.lowlevel.checkpoint_if_cancelled()
             self._content = raw if decoder is None else await self._decode(decoder, raw)
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -284,10 +280,10 @@ class Response:
             pass
         self.close()
 
-    def _release(self) -> None:
+    def _release(self, now: float | None = None) -> None:
         lease, self._lease = self._lease, None
         if lease is not None:
-            lease.release(reusable=self._exchange.is_reusable, hint=self._head.keepalive)
+            lease.release(reusable=self._exchange.is_reusable, hint=self._head.keepalive, now=now)
 
     # ---- reading ----
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from trio_pool import PoolConfig, Timeouts, TrioPoolError, UsageError
 
-DEFAULTS: dict[str, float | None] = {
+DEFAULTS: dict[str, Any] = {
     "max_connections": 100,
     "max_connections_per_host": 20,
     "keepalive_timeout": 30.0,
@@ -33,9 +33,10 @@ DEFAULTS: dict[str, float | None] = {
     "max_header_count": 128,
     "max_chunk_line": 4096,
     "max_decoded_size": 268_435_456,
+    "codec": "fast",
 }
 COUNTS = [name for name in DEFAULTS if name.startswith("max_") and name != "max_lifetime"]
-SECONDS = [name for name in DEFAULTS if name not in COUNTS]
+SECONDS = [name for name in DEFAULTS if name not in [*COUNTS, "codec"]]
 OF_A_REQUEST = ["acquire", "connection", "write", "first_byte", "read", "total"]
 
 NO_NUMBERS: list[Any] = [math.nan, "5", b"5", True, False, [5], Decimal(5), 1j, object]
@@ -56,16 +57,21 @@ def test_a_request_has_no_timeouts_of_its_own_by_default() -> None:
     assert attrs.asdict(Timeouts()) == dict.fromkeys(OF_A_REQUEST)
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+def configured_with(name: str, value: Any) -> PoolConfig:
+    given: dict[str, Any] = {name: value}
+    return PoolConfig(**given)
+
+
+@pytest.mark.parametrize("name", [*COUNTS, *SECONDS])
 def test_none_and_infinity_are_no_limit(name: str) -> None:
     expected = None if name == "first_byte_timeout" else math.inf
-    assert getattr(PoolConfig(**{name: None}), name) == expected
-    assert getattr(PoolConfig(**{name: math.inf}), name) == math.inf
+    assert getattr(configured_with(name, None), name) == expected
+    assert getattr(configured_with(name, math.inf), name) == math.inf
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
-def test_a_field_changes_itself_alone(name: str) -> None:
-    assert values(PoolConfig(**{name: 7})) == {**DEFAULTS, name: 7}
+@pytest.mark.parametrize(("name", "value"), [("codec", "h11"), *((name, 7) for name in [*COUNTS, *SECONDS])])
+def test_a_field_changes_itself_alone(name: str, value: Any) -> None:
+    assert values(configured_with(name, value)) == {**DEFAULTS, name: value}
 
 
 def refused(kind: type, name: str, value: object) -> str:
@@ -178,7 +184,7 @@ SOME_SECONDS = st.none() | st.floats(0.001, 1e6) | st.integers(1, 10**6) | st.ju
     own=st.fixed_dictionaries(dict.fromkeys(OF_A_REQUEST, SOME_SECONDS)),
 )
 def test_every_inherited_timeout_is_one_that_somebody_gave(
-    configured: dict[str, float | None], own: dict[str, float | None]
+    configured: dict[str, Any], own: dict[str, float | None]
 ) -> None:
     found = attrs.asdict(PoolConfig(**configured).limits_for(Timeouts(**own)))
 
@@ -212,3 +218,10 @@ def test_a_configuration_is_sound_or_refused_by_its_fields_name(name: str, value
         assert all(seconds > 0 for seconds in attrs.asdict(config.limits).values())
         return
     assert f"PoolConfig.{name} " in message
+
+
+@pytest.mark.parametrize("value", ["H11", "", None, 1, b"h11"])
+def test_a_codec_is_one_of_two(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"PoolConfig\.codec must be 'fast' or 'h11'"):
+        PoolConfig(codec=value)
+    assert PoolConfig(codec="h11").codec == "h11"

@@ -311,7 +311,8 @@ class Slots:
 
     def _offer(self, slot: Slot, now: float) -> None:
         """A connection is free: for the oldest waiter of its origin, else for the idle stack."""
-        waiter = self._oldest(slot.queue, now)
+        queue = slot.queue
+        waiter = self._oldest(queue, now) if queue.covered or queue.uncovered else None
         if waiter is None:
             if self.open:
                 self._keep(slot)

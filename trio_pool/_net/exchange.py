@@ -1,9 +1,10 @@
 """One exchange on one connection: the request goes out, the response comes in, each within its time.
 
-Strategy. Bytes are sent and received at once where the stream takes and has them; one cancel scope is opened
-around a wait where it would block, and nothing else ever waits. What could not be sent at once, and a body that
-the caller makes piece by piece, is an *upload* (`upload.py`): only then does anything run side by side, inside
-that one await.
+Strategy. Bytes are sent and received at once where the stream takes and has them; nothing ever waits but for a
+stream that would block. Such a wait needs no timer of its own: the connection notes when it is due, and the pool's
+alarm clock (`_core/deadlines.py`) closes a stream whose wait has lasted too long, which ends the wait. (A connection
+on which something timed out is never used again.) What could not be sent at once, and a body that the caller makes
+piece by piece, is an *upload* (`upload.py`): only then does anything run side by side, inside that one await.
 
 An exchange never gives its connection back; it says, by `is_reusable`, whether that may be used again. Once any
 of its methods has raised, or a task in it was cancelled, it is not.
@@ -14,9 +15,9 @@ yields where it has not for a millisecond or 256 KiB.
 
 from __future__ import annotations
 
+import math
 import ssl
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -36,7 +37,7 @@ from ..errors import (
     WriteTimeout,
 )
 from ..events import InterimResponse
-from ..headers import Headers, RawHeaders
+from ..headers import Headers
 from ..messages import IDEMPOTENT_METHODS, Request
 from .connection import Connection
 from .upload import upload
@@ -61,35 +62,13 @@ YIELD_SECONDS = 0.001
 YIELD_BYTES = 262144
 
 
-class Stale(Exception):
-    """The connection died before the first byte of the response, and the request may be sent again.
-
-    :ivar error: what to raise if it is not.
-    """
-
-    def __init__(self, error: TrioPoolError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
 async def begin(connection: Connection, request: Request, limits: Limits, deadline: float) -> Exchange:
-    """Send the request and wait for the response's head.
-
-    Whoever calls has looked for a cancellation: here that would cost the connection, which is still whole.
+    """An exchange that has come to the response's head; see `Exchange.run_to_head`.
 
     :param deadline: of the whole request, by trio's clock.
-    :raises Stale: nothing came back, and the request may be sent again, as far as can be seen from here.
-    :raises WriteTimeout, ReadTimeout, TotalTimeout: the server did nothing for too long.
-    :raises WriteError, ReadError, RemoteProtocolError: the connection or the server failed.
-    :raises LocalProtocolError: the request would break HTTP/1.1, or its body is not what it says.
     """
-    exchange = Exchange(connection, request, limits, deadline)
-    try:
-        await exchange.run_to_head()
-    except TrioPoolError as error:
-        if exchange.may_be_sent_again:
-            raise Stale(error) from error
-        raise
+    exchange = Exchange(connection, request, limits, deadline, trio.current_time())
+    await exchange.run_to_head()
     return exchange
 
 
@@ -106,86 +85,75 @@ class Exchange:
     :ivar surplus: once the connection speaks another protocol, the first bytes of that; else None.
     """
 
-    __slots__ = (
-        "_bite",
-        "_died",
-        "_interims",
-        "_is_told_to_continue",
-        "_sent_all",
-        "_stream",
-        "_unparsed",
-        "complete",
-        "connection",
-        "deadline",
-        "ended_at",
-        "events",
-        "failure",
-        "head",
-        "head_at",
-        "is_reusable",
-        "limits",
-        "received",
-        "request",
-        "send_error",
-        "sent",
-        "sent_at",
-        "started_at",
-        "surplus",
-        "trailers",
-        "used_body",
-    )
+    head: Head | None = None
+    trailers: Sequence[tuple[bytes, bytes]] = ()
+    complete = False
+    is_reusable = False
+    sent = 0
+    received = 0
+    failure: TrioPoolError | None = None
+    surplus: bytes | None = None
+    send_error: OSError | None = None
+    used_body = False  # whether a piece was taken of a body that cannot be replayed
+    sent_at: float | None = None
+    head_at: float | None = None
+    ended_at: float | None = None
+    _sent_all = False
+    _died = False
+    _interims = 0
+    _is_told_to_continue = False
+    _unparsed = b""  # what has arrived, and nobody has looked at
+    _bite = BITE
 
-    def __init__(self, connection: Connection, request: Request, limits: Limits, deadline: float) -> None:
+    def __init__(self, connection: Connection, request: Request, limits: Limits, deadline: float, now: float) -> None:
         self.connection = connection
         self.request = request
         self.limits = limits
         self.deadline = deadline
-        self.head: Head | None = None
-        self.trailers: RawHeaders = []
-        self.complete = False
-        self.is_reusable = False
-        self.sent = 0
-        self.received = 0
-        self.events: deque[Event] = deque()
-        self.send_error: OSError | None = None
-        self.used_body = False  # whether a piece was taken of a body that cannot be replayed
-        self.started_at = trio.current_time()
-        self.sent_at: float | None = None
-        self.head_at: float | None = None
-        self.ended_at: float | None = None
+        self.started_at = now
+        self.events: list[Event] = []
         self._stream = connection.stream
-        self._sent_all = False
-        self._died = False
-        self._interims = 0
-        self._is_told_to_continue = False
-        self._unparsed = b""  # what has arrived, and nobody has looked at
-        self._bite = BITE
-        self.failure: TrioPoolError | None = None
-        self.surplus: bytes | None = None
+
+    def afresh(self, connection: Connection) -> Exchange:
+        """The same once more, on another connection."""
+        return Exchange(connection, self.request, self.limits, self.deadline, trio.current_time())
 
     # ---- the awaits ----
 
     async def run_to_head(self) -> None:
-        """See `begin`. Until something has been sent it neither waits nor looks for a cancellation."""
+        """Send the request and wait for the response's head.
+
+        Whoever calls has looked for a cancellation: here that would cost the connection, which is still whole. Until
+        something has been sent this neither waits nor looks for one.
+
+        :raises WriteTimeout, ReadTimeout, TotalTimeout: the server did nothing for too long.
+        :raises WriteError, ReadError, RemoteProtocolError: the connection or the server failed.
+        :raises LocalProtocolError: the request would break HTTP/1.1, or its body is not what it says.
+        """
+        request, witness = self.request, self.request.witness
+        if witness is not None:
+            await witness.sending(self._stream)
         rest = self._send_request()
-        if self.request.expects_continue and not await self._may_continue():
-            self._sent_all = False  # a final response has come instead
-        elif rest or self.request.is_streamed:
-            self._sent_all = await upload(self, rest)
+        if rest or request.is_streamed or request.expects_continue:
+            await self._send_slowly(rest)
         else:
             self._sent_all = True
-        if self.request.witness is not None:
-            await self.request.witness.sent()
+        if witness is not None:
+            await witness.sent()
         self.sent_at = trio.current_time()
-        deadline = self.sent_at + self.limits.first_byte
+        due = self.sent_at + self.limits.first_byte
+        if self.received:
+            await self.pace(0)
+        else:
+            await self.wait(self._stream.wait_readable, due, ReadTimeout)  # nobody answers before being asked
+            self.receive_nowait()
         while self.head is None:
             if self.events:
-                self.note(self.events.popleft())
+                self.note(self.events.pop(0))
             elif not self.parse():
-                await self._fill(deadline)
-        if self.events and isinstance(self.events[0], Switched):
-            self.note(self.events.popleft())
-        await self.pace(0)
+                await self._fill(due)
+        if self.events and type(self.events[0]) is Switched:
+            self.note(self.events.pop(0))
 
     async def receive(self) -> bytes:
         """The next piece of the body, as it came; b"" at its end.
@@ -206,13 +174,12 @@ class Exchange:
         await trio.lowlevel.checkpoint_if_cancelled()
         pieces: list[bytes] = []
         while True:
-            while (piece := self._take()) is not None:
-                pieces.append(piece)
-                await self.pace(0)
+            self._take_all(pieces)
             if self.complete:
                 return pieces
             before = self.received
-            await self._fill()
+            if not self.parse():
+                await self._fill()
             await self.pace(self.received - before)
 
     def drain_nowait(self) -> None:
@@ -246,37 +213,37 @@ class Exchange:
                 return [rest, *wire[position + 1 :]]
         return []
 
+    async def _send_slowly(self, rest: list[bytes | memoryview]) -> None:
+        """What takes more than one send: unless a final response comes first."""
+        if not self.request.expects_continue or await self._may_continue():
+            self._sent_all = await upload(self, rest)
+
     async def _may_continue(self) -> bool:
         """Whether to send the body after `Expect: 100-continue`: told to, or told nothing for a while."""
-        deadline = trio.current_time() + self.connection.limits.expect
-        while self.head is None and not self._is_told_to_continue:
-            if self.events:
-                self.note(self.events.popleft())
-                continue
-            if self.parse():
-                continue
-            try:
-                await self._fill(deadline)
-            except ReadTimeout:
-                return True
+        with trio.move_on_after(self.connection.limits.expect):
+            while self.head is None and not self._is_told_to_continue:
+                if self.events:
+                    self.note(self.events.pop(0))
+                elif not self.parse():
+                    await self._fill(math.inf)
         return self.head is None
 
-    def offer(self, data: bytes | memoryview) -> memoryview:
+    def offer(self, data: bytes | memoryview) -> bytes | memoryview:
         """Send what the network takes now, at most 256 KiB. What is left; to wait for the stream is then also to yield.
 
         A broken connection is remembered as `send_error`: there may be a response to read all the same.
         """
-        rest, enough = memoryview(data), self.sent + YIELD_BYTES
+        rest, enough = data, self.sent + YIELD_BYTES
         try:
             while rest and self.sent < enough:
                 taken = self._stream.send_nowait(rest)
                 self.sent += taken
-                rest = rest[taken:]
+                rest = b"" if taken == len(rest) else memoryview(rest)[taken:]
         except BlockingIOError:
             pass
         except OSError as error:
             self.send_error = error
-            return rest[:0]
+            return b""
         return rest
 
     # ---- receiving ----
@@ -285,14 +252,33 @@ class Exchange:
         """The next piece of the body that is at hand; notes what stands before it."""
         if self.failure is not None:
             raise self.failure  # nothing that follows a violation means anything
-        events = self.events
-        while events or (not self.complete and self.parse()):
-            event = events.popleft() if events else None
+        while self.events or (not self.complete and self.parse()):
+            event = self.events.pop(0) if self.events else None
             if type(event) is bytes:
                 return event
             if event is not None:
                 self.note(event)
         return None
+
+    def _take_all(self, pieces: list[bytes]) -> None:
+        """Add the pieces of the body that were parsed; notes what stands between them."""
+        if self.failure is not None:
+            raise self.failure
+        events, self.events = self.events, []
+        for event in events:
+            if type(event) is bytes:
+                pieces.append(event)
+            else:
+                self.note(event)
+
+    def take_whole(self) -> bytes | None:
+        """The rest of the body if all of it is at hand in one piece, as most short ones are. Else it stays."""
+        events = self.events
+        if len(events) != 2 or type(events[1]) is not End or type(events[0]) is not bytes:
+            return None
+        self.events = []
+        self.note(events[1])
+        return events[0]
 
     def note(self, event: Event) -> None:
         """Learn from an event that is no piece of the body.
@@ -301,7 +287,9 @@ class Exchange:
         """
         if isinstance(event, Head):
             self.head = event
-            self.head_at = trio.current_time()
+            self.head_at = (
+                trio.current_time() if self.sent_at is None else max(self.sent_at, self.connection.yielded_at)
+            )
         elif isinstance(event, End):
             self.trailers = event.trailers
             self.complete = True
@@ -337,7 +325,7 @@ class Exchange:
             raise self._ended()
         self.received += len(data)
         if data:
-            self._unparsed += data
+            self._unparsed = self._unparsed + data if self._unparsed else data
         else:
             self.events += self.connection.codec.feed(data)
 
@@ -351,43 +339,57 @@ class Exchange:
         data = self._unparsed
         if not data:
             return False
-        events = self.connection.codec.feed(data[: self._bite])
-        self._unparsed = data[self._bite :]
-        self._bite = BITE if len(events) > 8 else min(2 * self._bite, READ_SIZE)
-        self.events += events
+        bite = self._bite
+        if len(data) > bite:
+            data, self._unparsed = data[:bite], data[bite:]
+        else:
+            self._unparsed = b""
+        events = self.connection.codec.feed(data)
+        self._bite = BITE if len(events) > 8 else min(2 * bite, READ_SIZE)
+        self.events = self.events + events if self.events else events
         return True
 
-    async def _fill(self, deadline: float | None = None) -> None:
-        """Receive once, before the deadline; without one, each wait has its own, of `read` seconds."""
-        while True:
-            try:
-                data = self._stream.recv_nowait(READ_SIZE)
-            except BlockingIOError:
-                until = trio.current_time() + self.limits.read if deadline is None else deadline
-                await self.wait(self._stream.wait_readable, until, ReadTimeout)
-            except OSError as error:
-                raise self.broken(error) from error
-            else:
-                return self.feed(data)
+    def receive_nowait(self) -> bool:
+        """Receive once and parse a bite of it. Whether anything was there."""
+        try:
+            data = self._stream.recv_nowait(READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise self.broken(error) from error
+        self.feed(data)
+        self.parse()
+        return True
+
+    async def _fill(self, due: float | None = None) -> None:
+        """Receive once, before it is due; by default each wait may take `read` seconds."""
+        while not self.receive_nowait():
+            until = trio.current_time() + self.limits.read if due is None else due
+            await self.wait(self._stream.wait_readable, until, ReadTimeout)
 
     # ---- waiting, and being fair ----
 
     async def wait(
-        self, until: Callable[[], Awaitable[None]], deadline: float, timeout: type[ReadTimeout | WriteTimeout]
+        self, until: Callable[[], Awaitable[None]], due: float, timeout: type[ReadTimeout | WriteTimeout]
     ) -> None:
-        """Wait for the stream, until the deadline or the total one."""
+        """Wait for the stream, until it is due or the total deadline comes: then the alarm clock closes the stream."""
         connection = self.connection
+        connection.due = due = min(due, self.deadline)
+        if due < connection.armed:
+            connection.watch(connection)
         try:
-            with trio.CancelScope(deadline=min(deadline, self.deadline)) as scope:
-                await until()
+            await until()
         except trio.ClosedResourceError:
-            raise self.error(ReadError, "the connection was closed from elsewhere") from None
+            if not connection.is_overdue:
+                raise self.error(ReadError, "the connection was closed from elsewhere") from None
         except trio.BusyResourceError:
             raise UsageError("two tasks read one response at once", origin=self.request.origin) from None
+        finally:
+            connection.due = math.inf
+        if connection.is_overdue:
+            raise self.timed_out(None if due == self.deadline else timeout)
         connection.yielded_at = trio.current_time()
         connection.unyielded = 0
-        if scope.cancelled_caught:
-            raise self.timed_out(None if connection.yielded_at >= self.deadline else timeout)
 
     async def be_fair(self, size: int) -> None:
         """What every public await owes the other tasks: see the module's docstring."""
@@ -409,7 +411,8 @@ class Exchange:
 
     @property
     def may_be_sent_again(self) -> bool:
-        """Whether the connection died unanswered, and sending the request again cannot do it twice."""
+        """Whether the connection died unanswered, and sending the request again cannot do it twice, as far as can be
+        seen from here."""
         harmless = self.sent == 0 or self.request.method in IDEMPOTENT_METHODS
         return self._died and self.received == 0 and harmless and not self.used_body
 

@@ -47,7 +47,7 @@ class Stream(Protocol):
         ...
 
     async def wait_readable(self) -> None:
-        """Wait until `recv_nowait` may succeed, after it has raised BlockingIOError.
+        """Wait until `recv_nowait` may succeed; return at once if it would.
 
         :raises trio.ClosedResourceError: the stream was closed meanwhile.
         :raises trio.BusyResourceError: another task waits already.
@@ -55,7 +55,7 @@ class Stream(Protocol):
         ...
 
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` may succeed. Raises as `wait_readable`."""
+        """Wait until `send_nowait` may succeed; return at once if it would. Raises as `wait_readable`."""
         ...
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ import ssl
 import sys
 from functools import lru_cache
 
+import trio
+
 from .streams import Stream
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
@@ -103,8 +105,10 @@ class TLSStream:
         return True
 
     async def wait_readable(self) -> None:
-        """Wait until more ciphertext is there, unless plaintext is."""
-        if not self._decrypted and not self.ssl_object.pending():
+        """Wait until more ciphertext is there, unless some or plaintext is."""
+        if self._decrypted or self._incoming.pending or self.ssl_object.pending():
+            await trio.lowlevel.checkpoint()
+        else:
             await self._stream.wait_readable()
 
     def close(self) -> None:

@@ -128,6 +128,8 @@ class _Upload:
         except TrioPoolError as error:
             self.verdict = error
         except trio.ClosedResourceError:
+            if self._exchange.connection.is_overdue:
+                return  # the sender has waited too long, and says so
             self.verdict = self._exchange.error(ReadError, "the connection was closed from elsewhere")
         head = self._exchange.head
         if self.verdict is not None or (head is not None and (head.status_code >= 300 or head.closes)):
@@ -152,7 +154,7 @@ class _Upload:
         while not exchange.is_at_end and exchange.parse():
             pass  # what stands behind the end is no part of it
         while exchange.head is None and exchange.events:
-            exchange.note(exchange.events.popleft())
+            exchange.note(exchange.events.pop(0))
         if exchange.head is None:
             return False
         self._put_aside += len(data)

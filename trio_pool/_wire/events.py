@@ -7,7 +7,7 @@ import attrs
 from ..headers import RawHeaders
 
 
-@attrs.frozen
+@attrs.define
 class Head:
     """A final response's status line and header fields.
 
@@ -40,7 +40,7 @@ class End:
     :ivar keeps: whether the connection may go on: nobody said close, and no byte is left over.
     """
 
-    trailers: RawHeaders
+    trailers: tuple[tuple[bytes, bytes], ...]
     keeps: bool
 
 
@@ -61,5 +61,9 @@ class Violation:
     what: str
     is_limit: bool = False
 
+
+ENDED = End((), keeps=True)
+ENDED_FOR_GOOD = End((), keeps=False)
+"""The end of a response without trailers."""
 
 Event = Head | Interim | bytes | End | Switched | Violation

@@ -29,7 +29,7 @@ _TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*(\d{1,9})", re.IGNORECASE)
 class H11Codec:
     """One connection's client end, for one exchange after another."""
 
-    __slots__ = ("_connection", "_guard", "_head", "_interim_bytes", "_is_ambiguous", "_limits", "_method")
+    __slots__ = ("_connection", "_guard", "_head", "_interim_bytes", "_is_over", "_is_unsafe", "_limits", "_method")
 
     def __init__(self, limits: WireLimits = WireLimits()) -> None:  # noqa: B008  # frozen
         self._limits = limits
@@ -38,7 +38,8 @@ class H11Codec:
         self._head: bytearray | None = None  # of a head, what has come; None where none is awaited
         self._guard: ChunkGuard | None = None  # while a chunked body is read
         self._interim_bytes = 0
-        self._is_ambiguous = False  # whether the response has two framings
+        self._is_unsafe = False  # whether the response has two framings, or something behind it
+        self._is_over = False  # whether the response has ended: what comes then is surplus
 
     # ---- the request ----
 
@@ -48,11 +49,11 @@ class H11Codec:
         :raises LocalProtocolError: it would break HTTP/1.1.
         """
         if self._connection.our_state is h11.DONE:
-            if self._connection.trailing_data != (b"", False):
-                raise LocalProtocolError("the connection holds bytes that nobody asked for")
+            if self._is_unsafe or self._connection.trailing_data != (b"", False):
+                raise LocalProtocolError(NOT_READY)
             self._connection.start_next_cycle()
-        self._head, self._guard, self._interim_bytes, self._is_ambiguous = bytearray(), None, 0, False
-        self._method = request.method
+        self._head, self._guard, self._interim_bytes, self._is_unsafe = bytearray(), None, 0, False
+        self._method, self._is_over = request.method, False
         content = request.content
         head = self._encode_head(request)
         if content is None:
@@ -93,6 +94,9 @@ class H11Codec:
     def feed(self, data: bytes) -> list[Event]:
         """What bytes that arrived say; b"" stands for the end of the connection."""
         events: list[Event] = []
+        if self._is_over:
+            self._is_unsafe = True
+            return events
         while self._head is not None:
             rest = self._gather(self._head, data, events)
             if rest is None or isinstance(events[-1], (Switched, Violation)):
@@ -151,7 +155,7 @@ class H11Codec:
     def _final(self, event: h11.Response, dropped: RawHeaders, rest: bytes) -> list[Event]:
         if (fault := self._fault(event)) is not None:
             return [fault]
-        head, self._is_ambiguous, is_chunked = _read_head(event, dropped)
+        head, self._is_unsafe, is_chunked = _read_head(event, dropped)
         if self._connection.their_state is h11.SWITCHED_PROTOCOL:
             return [head, Switched(rest)]
         if is_chunked:
@@ -198,8 +202,9 @@ class H11Codec:
         connection = self._connection
         if len(event.headers) > self._limits.fields:
             return Violation(f"the response has more than {self._limits.fields} trailers", is_limit=True)
+        self._is_over = True
         is_open = connection.their_state is h11.DONE and connection.trailing_data == (b"", False)
-        return End(event.headers.raw_items(), keeps=is_open and not self._is_ambiguous)
+        return End(tuple(event.headers.raw_items()), keeps=is_open and not self._is_unsafe)
 
     def _fault(self, event: h11.Response | h11.InformationalResponse) -> Violation | None:
         """What h11 lets pass in a head and must not be taken."""
@@ -218,12 +223,32 @@ MAX_LENGTH = 2**63 - 1
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"(?<![ \t])[ \t]*(?:\r?\n[ \t]+)+")  # RFC 9112 section 5.2
 _FRAMING_FIELD = re.compile(rb"(?im)^(transfer-encoding):([\t\x20-\x7e\x80-\xff]*)\r?\n(?![ \t])")
+NOT_READY = "the connection is not ready for another request: the response before has not ended, or has not ended well"
+
 _OUT_OF_TURN = Violation("the server ended the connection out of turn")
 
 
 def plain_words(error: h11.ProtocolError) -> str:
     """h11's words up to where they quote something, which may be a secret."""
     return re.split(r"[:(]? ?(?:bytearray\()?b['\"]", str(error))[0].rstrip(" :(")
+
+
+def says_close(connection: bytes) -> bool:
+    """Whether a Connection field has the option "close" (RFC 9110 section 7.6.1)."""
+    return b"close" in [option.strip() for option in connection.lower().split(b",")]
+
+
+def keepalive_of(value: bytes) -> float | None:
+    """The seconds in a Keep-Alive field, or None (RFC 2068 section 19.7.1.1)."""
+    found = _TIMEOUT.search(value)
+    return None if found is None else float(found[1])
+
+
+def cut_short(received: int, expected: int) -> Violation:
+    """The connection ended in a body of so many bytes, after fewer: in h11's words."""
+    counts = f"received {received} bytes, expected {expected}"
+    what = f"peer closed connection without sending complete message body ({counts})"
+    return Violation(f"the server broke HTTP/1.1: {what}")
 
 
 def _illegal(error: h11.LocalProtocolError) -> LocalProtocolError:
@@ -237,10 +262,10 @@ def _read_head(event: h11.Response | h11.InformationalResponse, dropped: RawHead
     names = {name for name, _ in event.headers}  # h11 has made them lower case
     for name, value in event.headers:
         if name == b"connection":
-            closes = closes or b"close" in [token.strip() for token in value.lower().split(b",")]
+            closes = closes or says_close(value)
         elif name == b"keep-alive":
-            found = _TIMEOUT.search(value)
-            keepalive = float(found[1]) if found else keepalive
+            seconds = keepalive_of(value)
+            keepalive = keepalive if seconds is None else seconds
         elif name == b"content-encoding":
             codings.append(value.decode("latin-1"))
     head = Head(

@@ -1,0 +1,54 @@
+"""aiohttp, on asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from .base import KEEP, Client, trust
+
+
+class Aiohttp(Client):
+    """`ClientSession` with its default timeouts."""
+
+    package = "aiohttp"
+    module = "aiohttp"
+    loop = "asyncio"
+
+    async def open(self) -> None:
+        connector = aiohttp.TCPConnector(
+            limit=self.setup.connections,
+            keepalive_timeout=KEEP,
+            ssl=trust(self.setup),
+        )
+        self.session = await self.stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+
+    async def get(self, url: str) -> int:
+        async with self.session.get(url) as response:
+            return len(await response.read())
+
+    async def post(self, url: str, body: bytes) -> int:
+        async with self.session.post(url, data=body) as response:
+            return len(await response.read())
+
+    async def download(self, url: str) -> int:
+        length = 0
+        async with self.session.get(url) as response:
+            async for piece in response.content.iter_any():
+                length += len(piece)
+        return length
+
+    async def lines(self, url: str) -> int:
+        count = 0
+        async with self.session.get(url) as response:
+            async for _line in response.content:
+                count += 1
+        return count
+
+    @asynccontextmanager
+    async def held(self, url: str) -> AsyncGenerator[None]:
+        async with self.session.get(url) as response:
+            yield
+            await response.read()

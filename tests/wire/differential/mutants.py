@@ -1,0 +1,203 @@
+"""Planted bugs: small patches of the fast codec's source, each of which the comparison must find.
+
+A mutant replaces one exact snippet of `fast_codec.py`, which must occur there exactly once; so a mutant that no longer
+fits the code fails loudly instead of planting nothing. The patched source is run as a module of its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+import attrs
+
+from trio_pool._wire import fast_codec
+
+from .harness import MakeCodec
+
+
+@attrs.frozen
+class Mutant:
+    """One bug: `old` becomes `new`."""
+
+    name: str
+    old: str
+    new: str
+
+    def codec(self) -> MakeCodec:
+        """A codec with the bug in it."""
+        text = inspect.getsource(fast_codec)
+        found = text.count(self.old)
+        assert found == 1, f"the snippet of {self.name!r} occurs {found} times in fast_codec.py"
+        module = ModuleType(f"{fast_codec.__name__}_mutant")
+        module.__package__ = fast_codec.__package__
+        code = compile(text.replace(self.old, self.new), f"<{self.name}>", "exec")
+        exec(code, vars(module))  # the project's own source
+        make: MakeCodec = vars(module)["FastCodec"]
+        return make
+
+
+_REASON = r"(?: ([\x20-\x7e]*+))?+\r\n"
+_VALUE = r":[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"
+_NAME = r'rb"((?:[!#$%&' + "'" + r"*+\-.^_`|~0-9A-Za-z]++:["
+_REPEATS = "if len(by_name) != len(fields) and _repeats_framing(fields):"
+_PLAIN_LENGTH = "not (length.isdigit() and len(length) <= 18)"
+_BODILESS = 'return code in (b"204", b"304") or self._request.method == "HEAD"'
+_READY = "self._is_ready = not (has_surplus or self._closes)"
+_FULL_CHUNK = "if size and data[end : end + 2] == _CRLF:"
+
+MUTANTS = (
+    # ---- heads ----
+    Mutant("a reason of anything", _REASON, r"(?: ([^\r\n]*+))?+\r\n"),
+    Mutant("a reason without a space before it", _REASON, r"(?: ?([\x20-\x7e]*+))\r\n"),
+    Mutant("a value of anything", _VALUE, r":[^\r\n]*+\r\n)*+)\r\n"),
+    Mutant("a value with a form feed", _VALUE, r":[\t\x0c\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"),
+    Mutant("blanks before a colon", _VALUE, r"[ \t]*:[\t\x20-\x7e\x80-\xff]*+\r\n)*+)\r\n"),
+    Mutant("a name of anything", _NAME, r'rb"((?:[^:\r\n]++:['),
+    Mutant("an empty name", _NAME, _NAME.replace("]++:[", "]*+:[")),
+    Mutant("folded lines", r"\x80-\xff]*+\r\n)*+)\r\n", r"\x80-\xff]*+\r\n(?:[ \t][^\r\n]*+\r\n)*)*+)\r\n"),
+    Mutant("an interim response is final", r"HTTP/1\.1 ([2-9]\d\d)", r"HTTP/1\.1 ([1-9]\d\d)"),
+    Mutant("any digits are a status", r"HTTP/1\.1 ([2-9]\d\d)", r"HTTP/1\.1 (\d+)"),
+    Mutant("any version", r"HTTP/1\.1 ([2-9]", r"HTTP/\d\.\d ([2-9]"),
+    Mutant("the version 1.0", r"HTTP/1\.1 ([2-9]", r"HTTP/1\.[01] ([2-9]"),
+    Mutant("a version without its point", r"HTTP/1\.1 ([2-9]", r"HTTP/1.1 ([2-9]"),
+    Mutant("anything before a head", "_HEAD.match(data)", "_HEAD.search(data)"),
+    Mutant("no bound on a head", "found.end() > limits.head or ", ""),
+    Mutant("a bound on a head that is one too far", "found.end() > limits.head or", "found.end() - 1 > limits.head or"),
+    Mutant("no bound on the fields", "or len(fields) > limits.fields", ""),
+    Mutant(
+        "a bound on the fields that is one too far", "len(fields) > limits.fields", "len(fields) - 1 > limits.fields"
+    ),
+    Mutant("values keep their last blanks", r' or b" \r\n" in block or b"\t\r\n" in block', ""),
+    Mutant("values keep their last tabs", r' or b"\t\r\n" in block', ""),
+    Mutant("values keep their first blanks", r'rb"([^:]++):[\t ]*+([^\r]*+)\r\n"', r'rb"([^:]++): ?([^\r]*+)\r\n"'),
+    Mutant(
+        "names lose their case",
+        "            fields,\n            self._closes",
+        "            [(n.lower(), v) for n, v in fields],\n            self._closes",
+    ),
+    # ---- framings ----
+    Mutant("the last of several framings wins", _REPEATS, "if False:"),
+    Mutant("the last length wins", 'b"content-length", b"host", b"keep', 'b"host", b"keep'),
+    Mutant("the last coding wins", 'b"keep-alive", b"transfer-encoding"}', 'b"keep-alive"}'),
+    Mutant("the last connection field wins", '{b"connection", b"content-encoding"', '{b"content-encoding"'),
+    Mutant("the last patience wins", 'b"host", b"keep-alive", ', 'b"host", '),
+    Mutant("the last content coding wins", 'b"connection", b"content-encoding", ', 'b"connection", '),
+    Mutant("a length with a plus", _PLAIN_LENGTH, "not length.lstrip(b'+').isdigit()"),
+    Mutant("a length with blanks in it", _PLAIN_LENGTH, "not length.replace(b' ', b'').isdigit()"),
+    Mutant("a length with underscores", _PLAIN_LENGTH, "not length.replace(b'_', b'').isdigit()"),
+    Mutant("a length of any size", _PLAIN_LENGTH, "not length.isdigit()"),
+    Mutant("the first of a list of lengths", _PLAIN_LENGTH, "not (length := length.partition(b',')[0]).isdigit()"),
+    Mutant("no length is no body", "return None if length is None else int(length)", "return int(length or 0)"),
+    Mutant("a coding in any case", 'coding == b"chunked" and', 'coding.lower() == b"chunked" and'),
+    Mutant("a coding among others", 'coding == b"chunked" and', 'coding.endswith(b"chunked") and'),
+    Mutant("a coding and a length", " and length is None and", " and"),
+    Mutant(
+        "chunks where there is no body",
+        "return -1 if is_plain and not self._is_bodiless(code) else None",
+        "return -1 if is_plain else None",
+    ),
+    Mutant("a 204 has a body", _BODILESS, _BODILESS.replace('b"204", b"304"', 'b"304",')),
+    Mutant("a 304 has a body", _BODILESS, _BODILESS.replace('b"204", b"304"', 'b"204",')),
+    Mutant("a 205 has no body", _BODILESS, _BODILESS.replace('b"204"', 'b"205", b"204"')),
+    Mutant("a HEAD has a body", _BODILESS, 'return code in (b"204", b"304")'),
+    Mutant("head in any case is HEAD", _BODILESS, _BODILESS.replace("method ==", "method.upper() ==")),
+    # ---- what a head says ----
+    Mutant(
+        "nobody hears close", "self._closes = connection is not None and says_close(connection)", "self._closes = False"
+    ),
+    Mutant("close is heard in other words", "says_close(connection)", "b'close' in connection.lower()"),
+    Mutant("close is heard only alone", "says_close(connection)", "connection.lower() == b'close'"),
+    Mutant("close is heard only in lower case", "says_close(connection)", "b'close' in connection.split(b', ')"),
+    Mutant("nobody hears of patience", 'if b"keep-alive" in by_name else None', "if False else None"),
+    Mutant(
+        "nobody hears of content codings", "[] if coding is None else [coding.decode", "[] if True else [coding.decode"
+    ),
+    # ---- bodies with a length ----
+    Mutant("surplus behind a body is no matter", _READY, "self._is_ready = not self._closes"),
+    Mutant("a closing server is no matter", _READY, "self._is_ready = not has_surplus"),
+    Mutant("surplus in the head's arrival", "self._end(size > end + expected)", "self._end(False)"),
+    Mutant("surplus in a later arrival", "[data[:left], self._end(True)]", "[data[:left], self._end(False)]"),
+    Mutant("surplus belongs to the body", "[data[:left], self._end(True)]", "[data, self._end(True)]"),
+    Mutant("a body ends one arrival late", "if size >= end + expected:", "if size > end + expected or not expected:"),
+    Mutant(
+        "an end in a body is its end",
+        "[data] if data else [self._cut_short()]",
+        "[data] if data else [self._end(False)]",
+    ),
+    Mutant("an end in a body is a piece", "[data] if data else [self._cut_short()]", "[data]"),
+    Mutant("the wrong count in a cut body", "cut_short(self._expected - self._left,", "cut_short(self._left,"),
+    Mutant("a piece is counted twice", "self._left = left - size\n", "self._left = max(1, left - 2 * size)\n"),
+    # ---- chunks ----
+    Mutant(
+        "a lone line feed ends a chunk line",
+        r'_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")',
+        r'_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r?\n")',
+    ),
+    Mutant("any extension", r'([0-9A-Fa-f]{1,8})\r\n")', r'([0-9A-Fa-f]{1,8})(?:;[^\r\n]*)?\r\n")'),
+    Mutant("blanks before a chunk size", r'rb"([0-9A-Fa-f]{1,8})\r\n")', r'rb"[ \t]*([0-9A-Fa-f]{1,8})\r\n")'),
+    Mutant("a chunk size with a prefix", r'rb"([0-9A-Fa-f]{1,8})\r\n")', r'rb"(?:0[xX])?([0-9A-Fa-f]{1,8})\r\n")'),
+    Mutant("a chunk size of any length", r'([0-9A-Fa-f]{1,8})\r\n")', r'([0-9A-Fa-f]{1,20})\r\n")'),
+    Mutant("chunk sizes are decimal", "int(found[1], 16)", 'int(found[1].lower().translate(None, b"abcdef") or b"1")'),
+    Mutant("half a chunk line of anything", r'rb"[0-9A-Fa-f]{0,8}\r?"', r'rb"[^\n]*"'),
+    Mutant("half a chunk line of any length", r'rb"[0-9A-Fa-f]{0,8}\r?"', r'rb"[0-9A-Fa-f]*\r?"'),
+    Mutant("chunk lines are not bound", " and self._limits.chunk_line >= _LONGEST_CHUNK_LINE", ""),
+    Mutant("a bound on chunk lines that is two too far", "_LONGEST_CHUNK_LINE = 10", "_LONGEST_CHUNK_LINE = 8"),
+    Mutant("what follows a chunk is no matter", _FULL_CHUNK, "if size and len(data) >= end + 2:"),
+    Mutant(
+        "a line feed that follows a chunk is enough", _FULL_CHUNK, 'if size and data[end : end + 2].endswith(b"\\n"):'
+    ),
+    Mutant("what follows a cut chunk is no matter", "if not _CRLF[2 - self._left :].startswith(found):", "if False:"),
+    Mutant("trailers are no matter", "elif data[start : start + 2] == _CRLF:", "elif len(data) >= start + 2:"),
+    Mutant("the last chunk is the end", "elif data[start : start + 2] == _CRLF:", "elif True:"),
+    Mutant("surplus behind chunks is no matter", "self._end(len(data) > start + 2)", "self._end(False)"),
+    Mutant(
+        "pieces of a chunk are kept back",
+        "    if self._left > 2 or (self._left and not rest):\n            return _joined(pieces)",
+        "    if self._left > 2 or (self._left and not rest):\n            return []",
+    ),
+    Mutant("a replay begins at a wrong place", 'b"1\\r\\nx" + _CRLF[: 2 - self._left]', 'b"1\\r\\nx"'),
+    Mutant(
+        "a replay forgets the chunk under way",
+        "        if self._left:\n            self._by_reference(b",
+        "        if False:\n            self._by_reference(b",
+    ),
+    Mutant("an end in a chunk line is told too late", "self._by_reference(line) if line else []", "[]"),
+    Mutant("half a chunk line is forgotten", "            self._line = rest\n", ""),
+    Mutant("half a chunk line is read twice", 'data, self._line = self._line + data, b""', "data = self._line + data"),
+    # ---- one exchange after another ----
+    Mutant("another request at any time", "        if not self._is_ready:\n", "        if False:\n"),
+    Mutant(
+        "what comes after the end is no matter",
+        "        self._is_ready = False\n        return []",
+        "        return []",
+    ),
+    Mutant(
+        "the reference's word on keeping is no matter", "self._is_ready = events[-1].keeps", "self._is_ready = True"
+    ),
+    Mutant(
+        "the reference goes on",
+        "        self._reference = None\n        self._read = self._read_head\n",
+        "        if self._reference is None:\n            self._read = self._read_head\n",
+    ),
+    # ---- requests ----
+    Mutant(
+        "values of anything are sent",
+        r'"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\r\n)*+\r\n"',
+        r'"[^\r\n]*\r\n)*+\r\n"',
+    ),
+    Mutant(
+        "any method is sent", r'rb"[!#$%&' + "'" + r"*+\-.^_`|~0-9A-Za-z]++ [\x21-\x7e]++ HTTP", r'rb"[^\r\n]* HTTP'
+    ),
+    Mutant("a tunnel is a response", 'request.method == "CONNECT" or', ""),
+    Mutant(
+        "chunked requests are sent as they are", 'frozenset({b"transfer-encoding", b"upgrade"', 'frozenset({b"upgrade"'
+    ),
+    Mutant("our own close is no matter", 'return value.lower() == b"keep-alive"', "return True"),
+    Mutant(
+        "our own close is no matter among others",
+        'return value.lower() == b"keep-alive"',
+        'return value.lower() != b"close"',
+    ),
+    Mutant("any length is sent", 'return name != b"content-length" or', "return True or"),
+)

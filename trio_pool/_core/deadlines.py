@@ -1,0 +1,75 @@
+"""When waits must end, for one alarm clock instead of one timer a wait.
+
+A wait sets `due` on what it waits for, and takes it back. Only if that is earlier than the clock will look anyway
+(`armed`) is there more to do; since most waits last as long as the ones before and begin later, there almost never
+is. When the clock looks and finds the time moved, it goes to sleep again until then. So a connection in steady use
+costs one visit a timeout, not one a request.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from typing import Generic, Protocol, TypeVar
+from weakref import ref
+
+MANY = 64
+"""Entries that are not worth sweeping."""
+
+
+class Timed(Protocol):
+    """Something that is waited for.
+
+    :ivar due: when the present wait must end, or `math.inf`.
+    :ivar armed: when the clock will look, or `math.inf`.
+    """
+
+    due: float
+    armed: float
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Deadlines(Generic[T]):
+    """The times at which to look. What is waited for is held weakly: it may be closed and forgotten meanwhile."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, ref[T]]] = []
+        self._pushed = 0
+        self._useful = MANY
+
+    @property
+    def next(self) -> float:
+        """When to look, or `math.inf`."""
+        return self._heap[0][0] if self._heap else math.inf
+
+    def watch(self, timed: T) -> bool:
+        """Look at this when it is due, which is before it is armed. Whether that is earlier than all before."""
+        timed.armed = timed.due
+        self._pushed += 1
+        heapq.heappush(self._heap, (timed.due, self._pushed, ref(timed)))
+        if len(self._heap) > self._useful:
+            self._sweep()
+        return self._heap[0][1] == self._pushed
+
+    def pop(self, now: float) -> list[T]:
+        """What is overdue. It is not looked at again unless it is watched again."""
+        overdue: list[T] = []
+        while self.next <= now:
+            at, _, reference = heapq.heappop(self._heap)
+            timed = reference()
+            if timed is None or timed.armed != at:
+                continue  # gone, or looked at earlier
+            timed.armed = math.inf
+            if timed.due <= now:
+                overdue.append(timed)
+            elif timed.due < math.inf:
+                self.watch(timed)
+        return overdue
+
+    def _sweep(self) -> None:
+        """Forget the entries that nobody needs any more."""
+        self._heap = [entry for entry in self._heap if (timed := entry[2]()) is not None and timed.armed == entry[0]]
+        heapq.heapify(self._heap)
+        self._useful = max(MANY, 2 * len(self._heap))
