@@ -142,14 +142,21 @@ class Client:
 
     # ---- building and sending ----
 
+    async def send(self, request: Request) -> Response:
+        """Send a request as it is, without the client's own headers, and follow where it leads if the client does.
+
+        The response, its body unread, is the caller's to close. Raises as `stream`.
+
+        :param request: the request.
+        """
+        return await (self._follow(request) if self._follows else self.pool.send(request))
+
     async def _send(self, method: str, url: str, options: RequestOptions) -> Response:
         """Send a request, follow where it leads; the response is open."""
         request = (
             self._bare(method, url).twin() if not options and type(url) is str else self._build(method, url, options)
         )
-        if not self._follows:
-            return await self.pool.send(request)
-        return await self._follow(request)
+        return await (self._follow(request) if self._follows else self.pool.send(request))
 
     def _prepare(self, method: str, url: str) -> Request:
         """A request without any options, to be sent again and again."""
@@ -203,7 +210,9 @@ def redirected(request: Request, status_code: int, location: str) -> Request:
     if target_of(url).origin != request.origin:
         dropped |= _CREDENTIALS
     kept = [(name, value) for name, value in request.raw_headers if name.lower() not in dropped]
-    return Request(method, url, headers=kept, content=content, timeouts=request.timeouts)
+    onward = Request(method, url, headers=kept, content=content)
+    onward.timeouts = request.timeouts
+    return onward
 
 
 def _join(request: Request, location: str) -> str:

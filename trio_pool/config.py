@@ -174,10 +174,10 @@ class PoolConfig:
             expect=self.expect_timeout,
         )
 
-    def limits_for(self, timeouts: Timeouts | None) -> Limits:
+    def limits_for(self, timeouts: Timeouts | Limits | None) -> Limits:
         """The seconds that hold for one request: its own timeouts, and this configuration's for the rest."""
-        if timeouts is None:
-            return self.limits
+        if timeouts is None or isinstance(timeouts, Limits):
+            return timeouts or self.limits
         given = attrs.asdict(timeouts, filter=lambda _, value: value is not None)
         if "read" in given and self.first_byte_timeout is None:
             given.setdefault("first_byte", given["read"])

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json as json_module
 import re
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from copy import copy
-from typing import Any, TypedDict, cast
+from typing import Any, Protocol, TypedDict, cast
 from urllib.parse import urlencode
 
 import attrs
 
-from .config import Timeouts
+from .config import Limits, Timeouts
 from .errors import LocalProtocolError, UsageError
 from .headers import CheckedHeaders, Headers, HeaderTypes, RawHeaders, encode_headers, pairs_of
-from .urls import check_characters, parse_url, redact, target_of
+from .urls import Origin, check_characters, parse_url, redact, target_of
 
 ParamTypes = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
 """What is taken for query parameters and forms: a mapping (a list stands for several values), or pairs."""
@@ -93,6 +93,22 @@ def _form_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class Witness(Protocol):
+    """Who is told how far one request has come; what it awaits, the request waits for."""
+
+    def waiting(self) -> Callable[[str, Any], None]:
+        """The request waits for a connection. What is given back is called with each step of its dial."""
+        ...
+
+    async def sending(self, stream: Any) -> None:
+        """It has a connection, over this stream, and will be sent."""
+        ...
+
+    async def sent(self) -> None:
+        """It has been sent; its response is awaited."""
+        ...
+
+
 class RequestOptions(TypedDict, total=False):
     """What a request may have beside its method and URL.
 
@@ -147,6 +163,7 @@ class Request:
         "target",
         "timeouts",
         "url",
+        "witness",
     )
 
     def __init__(
@@ -185,7 +202,8 @@ class Request:
         self.target = parts.path if target is None else _check_target(target)
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
-        self.timeouts = timeouts
+        self.timeouts: Timeouts | Limits | None = timeouts
+        self.witness: Witness | None = None
         self.encoded = b""  # its head on the wire, once a codec has made it
         self._is_spent = False
         self.raw_headers = raw
@@ -195,6 +213,36 @@ class Request:
         _check_framing(raw, given, body, method)
         if method == "CONNECT" and (target is None or body is not None):
             raise LocalProtocolError("a CONNECT request needs a target, such as 'example.org:443', and has no body")
+
+    @classmethod
+    def prepared(
+        cls, method: str, url: str, origin: Origin, target: bytes, raw: RawHeaders, body: Content | None, limits: Limits
+    ) -> Request:
+        """A request of parts that another library took apart: only its method and framing are checked here.
+
+        :param method: such as "GET".
+        :param url: absolute, without user information and fragment.
+        :param origin: where the URL leads.
+        :param target: what stands in the request line.
+        :param raw: header fields that are legal; the list is kept.
+        :param body: bytes, or an async iterable of bytes, or None.
+        :param limits: stand for its timeouts, and inherit nothing.
+        :raises LocalProtocolError: the method is no token, or the fields do not frame the body.
+        """
+        if method not in IDEMPOTENT_METHODS:
+            _check_method(method)
+        given = {name.lower() for name, _ in raw}
+        self = cls.__new__(cls)
+        self.method, self.url, self.origin, self.target, self.raw_headers = method, url, origin, target, raw
+        self.content = body
+        self.is_streamed = body is not None and not isinstance(body, bytes)
+        self.timeouts = limits
+        self.witness = None
+        self.encoded = b""
+        self._is_spent = False
+        self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
+        _check_framing(raw, given, body, method)
+        return self
 
     def begin(self) -> None:
         """Note that the request is being sent.
@@ -216,6 +264,7 @@ class Request:
         twin = Request.__new__(Request)
         twin.method, twin.url, twin.origin, twin.target = self.method, self.url, self.origin, self.target
         twin.content, twin.is_streamed, twin.timeouts = self.content, self.is_streamed, self.timeouts
+        twin.witness = self.witness
         twin.encoded, twin.expects_continue, twin._is_spent = self.encoded, self.expects_continue, False
         twin.raw_headers = self.raw_headers.copy()
         return twin

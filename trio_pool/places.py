@@ -18,15 +18,16 @@ from .errors import (
     TotalTimeout,
     TrioPoolError,
 )
+from .messages import Witness
 from .urls import Origin
 
 
 class Place:
     """One request's place in line, and what became of it."""
 
-    __slots__ = ("deadline", "is_covered", "is_total", "limits", "origin", "result", "since", "task")
+    __slots__ = ("deadline", "is_covered", "is_total", "limits", "note", "origin", "result", "since", "task")
 
-    def __init__(self, origin: Origin, limits: Limits, total_deadline: float) -> None:
+    def __init__(self, origin: Origin, limits: Limits, total_deadline: float, witness: Witness | None = None) -> None:
         self.origin = origin
         self.limits = limits
         self.since = trio.current_time()
@@ -35,6 +36,7 @@ class Place:
         self.is_covered = False  # whether a dial was under way for it when it gave up
         self.result: Slot | Refuse | None = None
         self.task: trio.lowlevel.Task | None = None
+        self.note = None if witness is None else witness.waiting()  # is told how the dial for it goes
 
     def settle(self, result: Slot | Refuse) -> None:
         """Wake the waiter with what it gets."""

@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from operator import methodcaller
+from types import SimpleNamespace
 from typing import Any, cast
 
 import trio
@@ -40,7 +41,7 @@ from .config import Limits, PoolConfig
 from .errors import ConnectError, TrioPoolError, UsageError
 from .events import Event, Observer
 from .leasing import Leasing
-from .messages import Request
+from .messages import Request, Witness
 from .places import Place, Watch, afresh, closed, full, slow_dial, spoke_first
 from .response import Response, Streaming
 from .urls import Origin, target_of
@@ -186,7 +187,7 @@ class Pool:
         if slot is not None:
             lease = Lease(self, slot)
         else:
-            lease = await self._queue(origin, limits, deadline)
+            lease = await self._queue(origin, limits, deadline, request.witness)
             now = trio.current_time()
         exchange = Exchange(lease.connection, request, limits, deadline, now)
         try:
@@ -281,12 +282,12 @@ class Pool:
         slot = slots.acquire_nowait(origin, trio.current_time())
         if slots.decisions:
             self._carry_out()
-        return await self._queue(origin, limits, deadline) if slot is None else Lease(self, slot)
+        return await self._queue(origin, limits, deadline, None) if slot is None else Lease(self, slot)
 
-    async def _queue(self, origin: Origin, limits: Limits, deadline: float) -> Lease:
+    async def _queue(self, origin: Origin, limits: Limits, deadline: float, witness: Witness | None) -> Lease:
         """Stand in line."""
         slots = self._slots
-        place = Place(origin, limits, deadline)
+        place = Place(origin, limits, deadline, witness)
         waiter = slots.enqueue(origin, place.deadline, place)
         if waiter is None:
             await trio.lowlevel.checkpoint()  # as in `_closed`
@@ -294,12 +295,12 @@ class Pool:
         self._carry_out()
         return await self._wait(waiter, place)
 
-    async def _redial(self, lease: Lease, limits: Limits, deadline: float) -> Lease:
+    async def _redial(self, lease: Lease, exchange: Exchange) -> Lease:
         """A lease of the same slot with a new connection."""
         lease.connection.stream.close()
         slot = lease.give_up()
         self._stale_retries += 1
-        place = Place(slot.origin, limits, deadline)
+        place = Place(slot.origin, exchange.limits, exchange.deadline, exchange.request.witness)
         waiter = self._slots.redial(slot, place.deadline, place)
         if waiter is None:
             raise closed(slot.origin)
@@ -312,7 +313,7 @@ class Pool:
             lease.release(reusable=False)
             raise error
         try:
-            lease = await self._redial(lease, exchange.limits, exchange.deadline)
+            lease = await self._redial(lease, exchange)
             try:
                 exchange = exchange.afresh(lease.connection)
                 await exchange.run_to_head()
@@ -454,7 +455,7 @@ class Pool:
         scope.deadline = started + seconds
         try:
             with scope:
-                stream = await dial(self._network, slot.origin, self._trust)
+                stream = await dial(self._network, slot.origin, self._trust, None if place is None else place.note)
             if scope.cancelled_caught and not self._slots.is_shut:
                 error = slow_dial(slot.origin, seconds)
             if stream is not None and stream.readable():  # RFC 9112 section 9.2: it is no response to anything
@@ -559,6 +560,7 @@ class Lease:
             pool._token.run_sync_soon(pool._reclaim, self._slot, self._slot.uses, idempotent=True)
         except trio.RunFinishedError:
             return
+        self._pool = _RECLAIMED  # the collector of garbage may yet bring its holder back, who then gives it back
         what = f"a response or lease of {self._slot.origin} was dropped without being closed: use `async with`"
         warnings.warn(what, ResourceWarning, stacklevel=2, source=self)
 
@@ -566,6 +568,10 @@ class Lease:
 def _check_request(given: Any) -> None:
     if not isinstance(given, Request):
         raise UsageError(f"a pool sends a Request, not {type(given).__name__}")
+
+
+_RECLAIMED: Any = SimpleNamespace(_slots=SimpleNamespace(is_shut=True))
+"""In place of a lease's pool: nothing is left to be given back."""
 
 
 def _origin(given: Origin | str) -> Origin:

@@ -200,7 +200,7 @@ class Response:
 
     def iter_raw(self) -> BodyIterator[bytes]:
         """The body as it comes, not decoded."""
-        self._begin()
+        self._begin_raw()
         return BodyIterator(self, self._receive_piece, None, _as_it_is, _nothing, 0)
 
     def iter_bytes(self) -> BodyIterator[bytes]:
@@ -289,17 +289,20 @@ class Response:
 
     def _begin(self) -> Decoder | None:
         """Start to read the body, once. What undoes its content codings, where there is something to undo."""
-        if self._is_streamed:
-            raise UsageError("the response's body was read already", origin=self.request.origin)
-        if self._lease is None:
-            raise UsageError("the response is closed: its body is gone", origin=self.request.origin)
-        self._is_streamed = True
+        self._begin_raw()
         if not self._head.codings or self.request.method == "HEAD" or self.status_code in (204, 304):
             return None  # RFC 9110 section 8.4: without a body they say what it would be
         try:
             return decoder_for(self._head.codings)
         except DecodingError as error:
             raise self._fail(error) from error
+
+    def _begin_raw(self) -> None:
+        if self._is_streamed:
+            raise UsageError("the response's body was read already", origin=self.request.origin)
+        if self._lease is None:
+            raise UsageError("the response is closed: its body is gone", origin=self.request.origin)
+        self._is_streamed = True
 
     def _fail(self, error: DecodingError | LimitExceeded) -> TrioPoolError:
         """The body makes no sense: the connection is done with, and this is what to raise."""
@@ -331,7 +334,18 @@ class Response:
 class BodyIterator(Generic[T]):
     """Iterates over a body, turned into what was asked for. Not a generator: leaving it early costs nothing."""
 
-    __slots__ = ("_decoded", "_decoder", "_feed", "_finish", "_is_done", "_pending", "_receive", "_response", "_slice")
+    __slots__ = (
+        "_decoded",
+        "_decoder",
+        "_exchange",
+        "_feed",
+        "_finish",
+        "_is_done",
+        "_pending",
+        "_receive",
+        "_response",
+        "_slice",
+    )
 
     def __init__(
         self,
@@ -343,6 +357,7 @@ class BodyIterator(Generic[T]):
         slice_size: int,
     ) -> None:
         self._response = response
+        self._exchange = response._exchange
         self._receive = receive
         self._decoder = decoder
         self._feed = feed
@@ -357,11 +372,13 @@ class BodyIterator(Generic[T]):
 
     async def __anext__(self) -> T:
         if self._pending:
-            await self._response._exchange.be_fair(0)
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if self._exchange.owes_a_yield(0):
+                await self._exchange.take_turns()
         while not self._pending:
             size = self._take_decoded()
             if size:
-                await self._response._exchange.be_fair(size)
+                await self._exchange.be_fair(size)
             elif self._is_done:
                 raise StopAsyncIteration
             else:

@@ -61,6 +61,7 @@ class Origin:
     :ivar port: the TCP port.
     :ivar uds: the path of a Unix socket that is dialled instead of host and port, or None.
     :ivar proxy: what is dialled instead of host and port, or None.
+    :ivar sni: the name that TLS asks for and checks instead of the host, or None.
     """
 
     scheme: str = attrs.field(converter=_lower, validator=attrs.validators.in_(DEFAULT_PORTS))
@@ -68,11 +69,13 @@ class Origin:
     port: int = attrs.field(validator=[attrs.validators.ge(1), attrs.validators.le(65535)])
     uds: str | None = None
     proxy: Proxy | None = None
+    sni: str | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         via = f" over {self.uds}" if self.uds is not None else f" by {self.proxy}" if self.proxy is not None else ""
-        return f"{self.scheme}://{host}:{self.port}{via}"
+        alias = "" if self.sni is None else f" as {self.sni}"
+        return f"{self.scheme}://{host}:{self.port}{alias}{via}"
 
 
 @attrs.frozen

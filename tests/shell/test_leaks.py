@@ -5,9 +5,12 @@ from __future__ import annotations
 import gc
 import sys
 import warnings
+from typing import ClassVar
 
 import pytest
 import trio
+
+from trio_pool import Response
 
 from .network import MemoryNetwork
 from .scheduling import play, settle, virtual
@@ -77,6 +80,33 @@ async def test_a_dropped_response_is_reclaimed_even_where_warnings_are_errors(
         assert len(unraisable) == 1
         await settle()
         assert counts(pool) == (0, 0, 0, 0, 0)
+
+
+class Lazarus:
+    """Comes back from the dead, as a generator does whose finaliser the event loop runs later."""
+
+    risen: ClassVar[list[Lazarus]] = []
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        self.itself = self
+
+    def __del__(self) -> None:
+        self.risen.append(self)
+
+
+@virtual
+async def test_a_response_that_comes_back_from_the_collector_can_still_be_closed(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network, max_connections=1) as pool:
+        holder = Lazarus(await pool.send(get()))
+        with pytest.warns(ResourceWarning):
+            del holder
+            gc.collect()
+        await settle()
+        Lazarus.risen.pop().response.close()
+        assert counts(pool) == (0, 0, 0, 0, 0)
+        await fetch(pool, get())
 
 
 @virtual

@@ -1,7 +1,7 @@
 """README.md does what it says: its program runs, and what it names exists.
 
-What is expected of it: one block of Python, a whole program with one line `BASE_URL = "..."`; and commands, each
-on an indented line of its own.
+What is expected of it: a block of Python, a whole program with one line `BASE_URL = "..."`; and commands, each
+on an indented line of its own. A second block, with SDKs, is run by `transports/test_examples.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EVENTS = b"data: first\n\ndata: second\n\n"
 
 def program(base_url: str) -> str:
     """The program in the README, for a server of ours."""
-    [block] = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    block = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[0]
     text, replaced = re.subn(r'^BASE_URL = "[^"]*"$', f'BASE_URL = "{base_url}"', block, flags=re.MULTILINE)
     assert replaced == 1
     return text
@@ -91,10 +91,10 @@ COMMANDS = re.findall(
 )
 
 
-def test_two_commands_set_everything_up_each_in_an_environment_of_its_own() -> None:
+def test_three_commands_set_everything_up_each_in_an_environment_of_its_own() -> None:
     made = [re.findall(r"python3 -m venv (\S+)", command) for command in COMMANDS]
     environments = [name for names in made for name in names]
-    assert len(set(environments)) == len(environments) == 2
+    assert len(set(environments)) == len(environments) == 3
     for command in COMMANDS:
         for name in re.findall(r"(\.venv[\w-]*)/bin/", command):
             assert f"venv {name} &&" in command
@@ -108,7 +108,7 @@ def test_every_extra_and_script_that_a_command_names_exists() -> None:
     extras = [
         name for command in COMMANDS for names in re.findall(r"\.\[([\w,]+)\]", command) for name in names.split(",")
     ]
-    assert {"cli", "test"} <= set(extras)
+    assert {"bench", "cli", "test"} <= set(extras)
     assert set(extras) <= set(project()["optional-dependencies"])
     assert "trio-pool" in project()["scripts"]
     assert any("/bin/trio-pool demo" in command for command in COMMANDS)

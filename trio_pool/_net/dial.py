@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import trio
 
@@ -20,26 +21,41 @@ ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside the one that has not answered (RFC 8305 section 5)."""
 
 
-async def dial(network: Network, origin: Origin, trust: Trust) -> Stream:
+Note = Callable[[str, Any], None]
+"""Is told of each step of a dial: "connecting" and "securing" with what is used, the others with the stream."""
+
+
+async def dial(network: Network, origin: Origin, trust: Trust, note: Note | None = None) -> Stream:
     """A stream to the origin, by its proxy if it has one, over TLS if its scheme is https.
 
     :param trust: gives the context for TLS.
+    :param note: is told of each step, or None.
     :raises ConnectError: the name does not resolve, or no address answers.
     :raises AddressRefused: the address policy lets none of its addresses be dialled.
     :raises ProxyError: the proxy refused.
     :raises TLSError: the handshake failed.
     """
-    started = trio.current_time()
+    started, note = trio.current_time(), note or _ignore
+    note("connecting", origin)
     try:
         stream = await _connect(network, origin)
     except OSError as error:
         raise _connect_error(origin, error, trio.current_time() - started) from error
+    note("connected", stream)
     proxy = origin.proxy
     if proxy is not None:
         stream = await _by_proxy(stream, origin, proxy, trust, started)
     if origin.scheme == "http":
         return stream
-    return await _secure(stream, origin.host, origin, trust(), started)
+    context = trust()
+    note("securing", context)
+    secure = await _secure(stream, origin.sni or origin.host, origin, context, started)
+    note("secured", secure)
+    return secure
+
+
+def _ignore(_step: str, _by: object) -> None:
+    pass
 
 
 async def _by_proxy(stream: Stream, origin: Origin, proxy: Proxy, trust: Trust, started: float) -> Stream:

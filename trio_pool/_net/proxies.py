@@ -59,11 +59,11 @@ class Routes:
         """The origin with the way to it."""
         parts = origin.scheme, origin.host, origin.port
         if self._uds is not None:
-            return Origin(*parts, uds=self._uds)
+            return Origin(*parts, uds=self._uds, sni=origin.sni)
         proxy = self._by_scheme.get(origin.scheme) or self._by_scheme.get("all")
         if proxy is None or self._is_exempt(origin):
-            return Origin(*parts)
-        return Origin(*parts, proxy=proxy)
+            return Origin(*parts, sni=origin.sni)
+        return Origin(*parts, proxy=proxy, sni=origin.sni)
 
     def _is_exempt(self, origin: Origin) -> bool:
         hosts = {origin.host, f"[{origin.host}]" if ":" in origin.host else _unicode(origin.host)}

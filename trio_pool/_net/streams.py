@@ -75,6 +75,11 @@ class SocketStream:
         self.wait_readable = partial(trio.lowlevel.wait_readable, connected)
         self.wait_writable = partial(trio.lowlevel.wait_writable, connected)
 
+    @property
+    def raw_socket(self) -> socket.socket:
+        """The socket, to be asked and not to be used."""
+        return self._socket
+
     def readable(self) -> bool:
         """Whether bytes, the end, or an error are there to be received."""
         try:

@@ -36,7 +36,7 @@ class TLSStream:
 
     __slots__ = ("_decrypted", "_incoming", "_outgoing", "_owed", "_stream", "_unsent", "ssl_object", "wait_writable")
 
-    def __init__(self, stream: Stream, context: ssl.SSLContext, server_hostname: str) -> None:
+    def __init__(self, stream: Stream, context: ssl.SSLContext, server_hostname: str | None) -> None:
         self._stream = stream
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -45,6 +45,11 @@ class TLSStream:
         self._decrypted = b""  # plaintext that a look at the stream has turned up
         self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self.wait_writable = stream.wait_writable
+
+    @property
+    def below(self) -> Stream:
+        """What carries the ciphertext."""
+        return self._stream
 
     async def handshake(self) -> None:
         """Agree with the server on everything.

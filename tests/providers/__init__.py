@@ -1,0 +1,1 @@
+"""Emulated providers of language models: one server on real sockets that speaks their three protocols."""
