@@ -32,7 +32,6 @@ ENOUGH = 20
 class Flight:
     """One request under way, and the epoch that it was sent in."""
 
-    started: float
     epoch: int
     is_over: bool = False
 
@@ -75,13 +74,13 @@ class AdaptiveLimit:
         self.in_flight += 1
         if self._since == -math.inf:
             self._since = now
-        return Flight(now, self._epoch)
+        return Flight(self._epoch)
 
-    def first_byte(self, flight: Flight, now: float) -> None:
-        """The answer to a request begins."""
+    def first_byte(self, seconds: float, now: float) -> None:
+        """The answer to a request has begun, this long after the request was sent."""
         if self._target is None:
             return
-        self._times.append(now - flight.started)
+        self._times.append(seconds)
         if now - self._since >= SPAN and len(self._times) >= ENOUGH:
             self._look_at_median(self._target)
             self._since = now

@@ -49,7 +49,7 @@ Reason = Literal[
 _WAITS: dict[RetryStrategy, Callable[[int], float]] = {
     RetryStrategy.EXPONENTIAL_BACKOFF: lambda tries: FIRST_WAIT * 2.0 ** min(tries - 1, 32),
     RetryStrategy.LINEAR: lambda tries: FIRST_WAIT * tries,
-    RetryStrategy.IMMEDIATE: lambda tries: 0.0,
+    RetryStrategy.IMMEDIATE: lambda _: 0.0,
 }
 
 
@@ -121,8 +121,9 @@ class _Case:
         return MEANINGS[self.kind].where == "anywhere"
 
     @property
-    def waits_too_long(self) -> bool:
-        return self.at - self.now > self.course.ceiling or self.at >= self.course.deadline
+    def is_asked_too_much(self) -> bool:
+        wait = self.outcome.wait or 0.0
+        return wait > self.course.ceiling or self.now + wait >= self.course.deadline
 
 
 _STOPS: tuple[tuple[Reason, Callable[[_Case], bool]], ...] = (
@@ -146,8 +147,8 @@ _STOPS: tuple[tuple[Reason, Callable[[_Case], bool]], ...] = (
         lambda case: case.kind is Kind.SPENT and not (case.has_other or case.can_help_here),
     ),
     ("no other upstream", lambda case: not (case.has_other or case.can_help_here)),
-    ("past the deadline", lambda case: case.now >= case.course.deadline),
-    ("asked to wait too long", lambda case: not case.has_other and case.waits_too_long),
+    ("asked to wait too long", lambda case: not case.has_other and case.is_asked_too_much),
+    ("past the deadline", lambda case: (case.now if case.has_other else case.at) >= case.course.deadline),
 )
 
 
@@ -161,6 +162,12 @@ class Course:
     :param request: what the request allows.
     :param ceiling: seconds that a wait may last.
     """
+
+    tries: int
+    most: int
+    deadline: float
+    ceiling: float
+    request: Repeatable
 
     def __init__(
         self,
@@ -189,9 +196,7 @@ class Course:
         self._holds = False
         return True
 
-    def judge(
-        self, outcome: Outcome, rules: RetryRules, *, now: float, chance: float, has_other: bool
-    ) -> Again | Stop:
+    def judge(self, outcome: Outcome, rules: RetryRules, *, now: float, chance: float, has_other: bool) -> Again | Stop:
         """What is to be done after an attempt.
 
         :param outcome: how it ended.
@@ -202,7 +207,7 @@ class Course:
         kind = kind_of(outcome, rules)
         at = self._earliest(outcome, now, chance)
         case = _Case(self, outcome, kind, at, has_other, now)
-        reason = next((reason for reason, holds in _STOPS if holds(case)), None)
+        reason: Reason | None = next((reason for reason, holds in _STOPS if holds(case)), None)
         if reason is None and not self._take(now):
             reason = "budget spent"
         if reason is not None:
@@ -227,4 +232,5 @@ class Course:
 
     def _earliest(self, outcome: Outcome, now: float, chance: float) -> float:
         """Never the floor itself: whoever was told the same time would come back at the same time."""
-        return now + (outcome.wait or 0.0) + backoff(self.strategy, max(self.tries, 1), chance)
+        own = backoff(self.strategy, max(self.tries, 1), chance)
+        return now + own if not outcome.wait else now + outcome.wait + (own or chance * FIRST_WAIT)
