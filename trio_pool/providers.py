@@ -71,7 +71,7 @@ class Provider:
     key_env: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     model_in_body: bool = True
-    retry: RetryRules = RetryRules()
+    retry: RetryRules = attrs.field(factory=RetryRules)
     limits: LimitHeaders | None = None
     first_byte_timeout: float = attrs.field(default=FIRST_BYTE_TIMEOUT, validator=_is_positive)
     sources: Mapping[str, str] = attrs.field(factory=cast("Any", dict), converter=_frozen, repr=False, eq=False)
@@ -84,7 +84,6 @@ _OPENAI_QUOTA = frozenset(
         "organization_spend_limit_exceeded",
         "project_spend_limit_exceeded",
         "organization_usage_limit_exceeded",
-        "billing_hard_limit_reached",
     }
 )
 _OPENAI_RETRY = RetryRules(
@@ -200,7 +199,6 @@ DEEPSEEK = attrs.evolve(
     key_env=("DEEPSEEK_API_KEY",),
     retry=RetryRules(),
     limits=None,
-    first_byte_timeout=1800.0,
     sources={
         "dialect": "https://api-docs.deepseek.com/",
         "base_url": "https://api-docs.deepseek.com/",
@@ -210,7 +208,6 @@ DEEPSEEK = attrs.evolve(
         "model_in_body": "https://api-docs.deepseek.com/api/create-chat-completion",
         "retry": "https://api-docs.deepseek.com/quick_start/error_codes (a spent balance is a 402)",
         "limits": "https://api-docs.deepseek.com/quick_start/rate_limit (none are told)",
-        "first_byte_timeout": "https://api-docs.deepseek.com/quick_start/rate_limit (it waits up to 30 minutes)",
     },
 )
 """DeepSeek. While it is busy it sends comments (in streams) or empty lines (before a body) to say that it is alive."""
@@ -219,16 +216,13 @@ HOLYSHEEP = attrs.evolve(
     OPENAI_COMPATIBLE,
     name="holysheep",
     base_url="https://api.holysheep.ai/v1",
-    key_env=("HOLYSHEEP_API_KEY",),
     sources={
         **OPENAI_COMPATIBLE.sources,
         "base_url": "https://www.holysheep.ai/articles/"
         "en-holysheep-openaijianrongendpointpeizhixianyouyingy-2026-04-19-0027.html",
-        "key_env": "https://www.holysheep.ai/articles/"
-        "en-2026-05-03t0830-zenmeyongholysheepyigekeyjierugpt--2026-05-03-0001.html",
     },
 )
-"""The HolySheep relay, which documents no more than that it is compatible with OpenAI's endpoint."""
+"""The HolySheep relay, which documents its address, and that it is compatible with OpenAI's endpoint."""
 
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {one.name: one for one in (OPENAI, ANTHROPIC, GOOGLE, DEEPSEEK, HOLYSHEEP, OPENAI_COMPATIBLE)}
