@@ -171,7 +171,9 @@ def test_a_daily_quota_of_google_is_told_from_a_minutes() -> None:
     assert PER_DAY in read_error(body.encode()).codes
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"{}", b'{"error": "text"}', b"\xff\xfe", b"[" * 99999])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b"null", b"{}", b'{"error": "text"}', b"\xff\xfe", b"[" * 99999]
+)
 def test_a_body_that_says_nothing_says_nothing(body: bytes) -> None:
     complaint = read_error(body)
     assert (complaint.codes, complaint.status, complaint.wait) == (frozenset(), None, None)
@@ -186,7 +188,17 @@ def test_what_does_not_look_like_a_code_is_not_kept() -> None:
 USAGES: list[tuple[Any, int | None]] = [
     ({"usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}}, 12),
     ({"usage": {"prompt_tokens": 9, "completion_tokens": 3}}, 12),
-    ({"usage": {"input_tokens": 5, "cache_creation_input_tokens": 4, "cache_read_input_tokens": 99, "output_tokens": 1}}, 10),
+    (
+        {
+            "usage": {
+                "input_tokens": 5,
+                "cache_creation_input_tokens": 4,
+                "cache_read_input_tokens": 99,
+                "output_tokens": 1,
+            }
+        },
+        10,
+    ),
     ({"usageMetadata": {"promptTokenCount": 5, "totalTokenCount": 30}}, 30),
     ({"usage": {"total_tokens": True}}, None),
     ({"usage": {"total_tokens": -5}}, None),

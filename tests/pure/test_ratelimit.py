@@ -175,7 +175,9 @@ def test_what_is_no_limit_changes_nothing(fields: Mapping[str, str]) -> None:
     assert not limiter.requests.is_known
 
 
-@given(st.dictionaries(st.sampled_from(list(openai(limit_requests=0, remaining_requests=0, reset_requests=0))), st.text()))
+@given(
+    st.dictionaries(st.sampled_from(list(openai(limit_requests=0, remaining_requests=0, reset_requests=0))), st.text())
+)
 def test_no_field_whatever_makes_it_raise(fields: dict[str, str]) -> None:
     limiter = RateLimiter(headers=OPENAI.limits)
     limiter.answered(limiter.charge(1, 0.0), fields, 0.0, 0.0)

@@ -68,7 +68,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a wait over the ceiling, elsewhere": ({}, {"status": 429, "wait": 3600.0, "other": True}, "elsewhere"),
     "a wait past the deadline": ({"deadline": 5.0}, {"status": 429, "wait": 5.0}, "asked to wait too long"),
     "a backoff past the deadline": ({"deadline": 0.2}, {"status": 503}, "past the deadline"),
-    "past the deadline, elsewhere": ({"deadline": 0.2}, {"status": 503, "other": True, "now": 0.2}, "past the deadline"),
+    "past the deadline, elsewhere": (
+        {"deadline": 0.2},
+        {"status": 503, "other": True, "now": 0.2},
+        "past the deadline",
+    ),
     "the last try": ({"most": 1}, {"status": 503}, "no tries left"),
     "an empty budget": ({"budget": RetryBudget(now=0.0, at_first=0.0)}, {"status": 503}, "budget spent"),
 }
@@ -151,7 +155,9 @@ def test_a_hedge_takes_from_the_budget_and_from_the_tries() -> None:
     assert budget.left(0.0) == 9
 
 
-@pytest.mark.parametrize("options", [{}, {"method": "GET", "again": False}, {"method": "GET", "deadline": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"method": "GET", "again": False}, {"method": "GET", "deadline": 0.5}], ids=str
+)
 def test_what_is_not_safe_to_send_twice_is_not_hedged(options: dict[str, Any]) -> None:
     assert not course(**options).hedge(1.0)
 
