@@ -152,13 +152,25 @@ def test_a_hundred_failures_of_one_outage_open_it_once() -> None:
     assert (breaker.openings, breaker.until) == (1, 6.0)
 
 
-def test_openings_double_up_to_five_minutes() -> None:
-    breaker, lengths = opened(), [5.0]
+def check_openings(module: ModuleType) -> None:
+    breaker: Breaker = module.Breaker()
+    for _ in range(5):
+        breaker.failed(breaker.admit(0.0), 0.0, 0.0)
+    lengths = [breaker.until]
     for _ in range(8):
         now = breaker.until
         breaker.failed(breaker.admit(now), now, 0.0)
         lengths.append(breaker.until - now)
     assert lengths == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
+    now = breaker.until
+    breaker.succeeded(breaker.admit(now))
+    for _ in range(5):
+        breaker.failed(breaker.admit(now), now, 0.0)
+    assert breaker.until - now == 5.0
+
+
+def test_openings_double_up_to_five_minutes() -> None:
+    check_openings(real)
 
 
 @given(st.floats(0, 1, exclude_max=True))

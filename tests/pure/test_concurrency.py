@@ -29,7 +29,7 @@ def machine_for(module: ModuleType) -> type[RuleBasedStateMachine]:
     class LimitMachine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.limit: AdaptiveLimit = module.AdaptiveLimit(initial=8, least=2, most=40, target=2.0)
+            self.limit: AdaptiveLimit = module.AdaptiveLimit(initial=5, least=4, most=7, target=2.0)
             self.now = 0.0
             self.flights: list[Any] = []
             self.over: list[Any] = []
@@ -52,7 +52,7 @@ def machine_for(module: ModuleType) -> type[RuleBasedStateMachine]:
                 self.limit.succeeded(self.end(which))
                 assert self.last <= self.limit.limit <= self.last + 1
                 assert self.limit._limit >= self.exact
-                assert self.limit.limit == self.last or not self.limit.is_held
+                assert self.limit._limit == self.exact or not self.limit.is_held
 
         @rule(which=WHICH)
         def overload(self, which: int) -> None:
@@ -62,7 +62,7 @@ def machine_for(module: ModuleType) -> type[RuleBasedStateMachine]:
                 if flight in self.before_the_cut:
                     assert self.limit.limit == self.last, "cut twice for one overload"
                 else:
-                    assert self.limit._limit == max(self.exact * 0.9, 2)
+                    assert self.limit._limit == max(self.exact * 0.9, 4)
                     self.before_the_cut.update(self.flights)
 
         @rule(which=WHICH)
@@ -94,7 +94,7 @@ def machine_for(module: ModuleType) -> type[RuleBasedStateMachine]:
         def books_are_right(self) -> None:
             self.last, self.exact = self.limit.limit, self.limit._limit
             assert self.limit.in_flight == len(self.flights)
-            assert 2 <= self.limit.limit <= 40
+            assert 4 <= self.limit.limit <= 7
 
     return LimitMachine
 

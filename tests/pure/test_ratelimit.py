@@ -104,15 +104,18 @@ TestLimiter = machine_for(real).TestCase
 def check_headers(module: ModuleType) -> None:
     """What the header fields do to a limiter, step by step."""
     limiter: RateLimiter = module.RateLimiter(headers=OPENAI.limits)
+    early = limiter.charge(100, 0.0)
     charges = [limiter.charge(100, 0.0) for _ in range(4)]
     limiter.answered(charges[1], openai(limit_requests=60, remaining_requests=40), 1.0, 0.0)
-    assert (limiter.requests.capacity, limiter.requests.level) == (60, 37)  # three are still on their way
+    assert (limiter.requests.capacity, limiter.requests.level) == (60, 36)  # four are still on their way
     limiter.answered(charges[0], openai(limit_requests=60, remaining_requests=50), 1.0, 0.0)
-    assert limiter.requests.level == 37  # an older answer knows less
+    assert limiter.requests.level == 36  # an older answer knows less
     limiter.answered(charges[2], openai(limit_requests=60, remaining_requests=30), 1.0, 0.0)
-    assert limiter.requests.level == 29
+    assert limiter.requests.level == 28
     limiter.answered(charges[3], openai(limit_requests=60, remaining_requests=39), 1.0, 0.0)
-    assert limiter.requests.level == 39  # the latest is believed
+    assert limiter.requests.level == 38  # the latest is believed
+    limiter.answered(early, openai(limit_requests=60, remaining_requests=20), 1.0, 0.0)
+    assert limiter.requests.level == 20  # and less is believed of anybody
     assert not limiter.tokens.is_known
     assert limiter.requests.rate == 1.0
 

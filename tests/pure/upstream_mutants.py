@@ -31,10 +31,14 @@ RUN = settings(
 )
 
 
-def machine(build: Callable[[ModuleType], type]) -> Callable[[ModuleType, int], None]:
-    """A check that runs a state machine, with as many seeds as are asked for."""
+def machine(
+    build: Callable[[ModuleType], type], *first: Callable[[ModuleType], None]
+) -> Callable[[ModuleType, int], None]:
+    """A check that runs plain checks, and a state machine with as many seeds as are asked for."""
 
     def check(module: ModuleType, seeds: int) -> None:
+        for one in first:
+            one(module)
         for number in range(seeds):
             run_state_machine_as_test(seed(number)(build(module)), settings=RUN)
 
@@ -63,12 +67,12 @@ def check_budget(module: ModuleType) -> None:
 
 
 def check_hedging(module: ModuleType) -> None:
-    test_hedging.check_history(module, [float(number * 7 % 31) for number in range(450)])
+    test_hedging.check_history(module, [float(number * 7 % 31 + abs(number - 225)) for number in range(450)])
 
 
 CHECKS: dict[ModuleType, Callable[[ModuleType, int], None]] = {
     balance: machine(group_machine.machine_for),
-    breaker: machine(test_breaker.machine_for),
+    breaker: machine(test_breaker.machine_for, test_breaker.check_openings),
     concurrency: machine(test_concurrency.machine_for),
     ratelimit: machine(test_ratelimit.machine_for),
     retry: once(test_retry.check_cases, test_retry.check_waits, test_retry.check_budget),
@@ -391,8 +395,8 @@ MUTANTS = (
     Mutant(
         balance,
         "a wait is not taken for a floor",
-        "        if not wait:\n            member.refusals",
-        "        if True:\n            member.refusals",
+        "self._pause(member, wait, now)",
+        "self._pause(member, self._own_wait(member), now)",
     ),
     Mutant(balance, "concurrency is not looked at", "return member.has_room and member", "return member"),
     Mutant(balance, "buckets are not looked at", "and member.limiter.ready_at(tokens, now) <= now\n", "\n"),

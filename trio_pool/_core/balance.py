@@ -17,10 +17,11 @@ that it could have used, so nobody behind it can overtake it on them; when all a
 costs as much as it grants, and one look at each member. A request that cannot be served before its deadline, by what
 the buckets and pauses tell, is refused when it asks.
 
-A pause is what a server asks for. Nothing is sent to the member in it, and what has waited for its end does not go
+A pause is what a server asks for, or what follows a 429 that does not say how long; those of the requests that were
+under way at its beginning say nothing new. (Failures are the breaker's business, and make no pause.) Nothing is sent to the member in it, and what has waited for its end does not go
 out at once then: over a tenth of the pause (0.5 to 8 s) the line is let go one by one, at such times as if each had
-rolled a die of its own for when to come back. The first of them does not go at the end itself, because other clients
-were told the same time.
+rolled a die of its own for when to come back. Nor does that begin at the end itself, but up to as much later, by
+chance, because other clients were told the same time.
 """
 
 from __future__ import annotations
@@ -198,8 +199,10 @@ class Group:
         member.limiter.settle(permit.charge, tokens, now)
         self._tell_breaker(permit, MEANINGS[kind].health, now)
         self._tell_limit(permit, kind)
-        if MEANINGS[kind].is_overload or (wait and MEANINGS[kind].where != "nowhere"):
+        if wait and MEANINGS[kind].where != "nowhere":
             self._pause(member, wait, now)
+        elif kind is Kind.LIMITED and permit.granted_at >= member.paused_at:
+            self._pause(member, self._own_wait(member), now)
         self._note(member, *before)
         self._settle(now)
 
@@ -231,18 +234,20 @@ class Group:
         else:
             adaptive.no_sample(permit.flight)
 
-    def _pause(self, member: Member, wait: float | None, now: float) -> None:
-        """Send nothing for as long as the server asks, or for as long as chance says."""
-        if not wait:
-            member.refusals += 1
-            wait = backoff(RetryStrategy.EXPONENTIAL_BACKOFF, member.refusals, self._chance())
+    def _own_wait(self, member: Member) -> float:
+        """How long to leave a member alone that does not say how long: as long as a retry would wait."""
+        member.refusals += 1
+        return backoff(RetryStrategy.EXPONENTIAL_BACKOFF, member.refusals, self._chance())
+
+    def _pause(self, member: Member, wait: float, now: float) -> None:
         until = now + wait
         if until <= member.paused_until:
             return
         spread = min(max(wait * SPREAD, SHORTEST_SPREAD), LONGEST_SPREAD)
+        member.paused_at = now
         member.paused_until = until
         member.opens_at = until + spread * self._chance()
-        member.eases_until = until + spread
+        member.eases_until = member.opens_at + spread
         self.decisions.append(Paused(member, until))
 
     def _note(self, member: Member, state: BreakerState, limit: float) -> None:
@@ -303,7 +308,8 @@ class Group:
         )
         member.in_flight += 1
         if behind and now < member.eases_until:
-            member.opens_at = now + (member.eases_until - now) * (1 - (1 - self._chance()) ** (1 / behind))
+            due = max(member.opens_at, now - INSTANT)  # a tick that comes late makes up for it
+            member.opens_at = due + (member.eases_until - due) * (1 - (1 - self._chance()) ** (1 / behind))
         self._note(member, before, member.limit)
         return permit
 

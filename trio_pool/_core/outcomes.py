@@ -66,7 +66,7 @@ class Meaning:
 
     :ivar where: where another try can help: not at all, only on another upstream, or on this one too.
     :ivar health: what the upstream's breaker is told.
-    :ivar is_overload: whether the upstream has too much to do: it gets a pause, and its concurrency limit a cut.
+    :ivar is_overload: whether the upstream has too much to do: its concurrency limit gets a cut.
     """
 
     where: Where

@@ -45,6 +45,7 @@ class Member:
         self.breaker = Breaker()
         self.first_bytes = FirstByteTimes()
         self.in_flight = 0
+        self.paused_at = -math.inf  # when the last pause began
         self.paused_until = -math.inf  # what the server asked for: nothing is sent before
         self.opens_at = -math.inf  # when the line may send it the next: later than that, by chance
         self.eases_until = -math.inf  # until when the line sends it one by one
