@@ -41,14 +41,14 @@ class Chance:
 
 def make(number: int, kind: str, breaker: Breaker) -> Member:
     """One of several kinds of members."""
-    options: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "plain": {},
         "few": {"most": 2},
         "slow": {"limiter": RateLimiter(requests_per_minute=6, tokens_per_minute=600)},
         "adaptive": {"adaptive": AdaptiveLimit(initial=2, most=4, target=2.0)},
         "second": {"priority": 1, "weight": 3.0},
-    }[kind]
-    member = Member(number, **options)
+    }
+    member = Member(number, **kinds[kind])
     member.breaker = breaker
     return member
 

@@ -139,10 +139,9 @@ def test_five_failures_in_a_row_open_it_and_four_do_not() -> None:
             breaker.failed(ticket, 0.0, 0.0)
         else:
             breaker.succeeded(ticket)
-    assert breaker.state is BreakerState.CLOSED
+    assert breaker.allows(0.0)
     breaker.failed(breaker.admit(0.0), 0.0, 0.0)
-    assert breaker.state is BreakerState.OPEN
-    assert breaker.until == 5.0
+    assert (breaker.state, breaker.until) == (BreakerState.OPEN, 5.0)
 
 
 def test_a_hundred_failures_of_one_outage_open_it_once() -> None:

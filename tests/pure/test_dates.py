@@ -13,11 +13,11 @@ from trio_pool._core.dates import duration, http_date, number, rfc3339
 
 NOW = 1_769_515_200.0  # in 2026
 MOMENTS = st.datetimes(
-    datetime.datetime(1970, 1, 1), datetime.datetime(9999, 12, 31), timezones=st.just(datetime.timezone.utc)
+    datetime.datetime(1970, 1, 1), datetime.datetime(9999, 12, 31), timezones=st.just(datetime.UTC)
 ).map(lambda moment: moment.replace(microsecond=0))
-NEAR = st.datetimes(
-    datetime.datetime(1980, 1, 1), datetime.datetime(2070, 1, 1), timezones=st.just(datetime.timezone.utc)
-).map(lambda moment: moment.replace(microsecond=0))
+NEAR = st.datetimes(datetime.datetime(1980, 1, 1), datetime.datetime(2070, 1, 1), timezones=st.just(datetime.UTC)).map(
+    lambda moment: moment.replace(microsecond=0)
+)
 FORMS = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
 
 

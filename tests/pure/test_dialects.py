@@ -13,8 +13,10 @@ from trio_pool._core.dialects import END, NOTHING, PER_DAY, PING, Dialect, Strea
 from trio_pool.sse import ServerSentEvent
 
 KEYS = st.sampled_from(
-    ["error", "type", "code", "status", "details", "violations", "quotaId", "retryDelay", "usage", "response"]
-    + ["message", "candidates", "finishReason", "usageMetadata", "total_tokens", "promptFeedback", "input_tokens"]
+    [
+        *("error", "type", "code", "status", "details", "violations", "quotaId", "retryDelay", "usage", "response"),
+        *("message", "candidates", "finishReason", "usageMetadata", "total_tokens", "promptFeedback", "input_tokens"),
+    ]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
@@ -162,7 +164,7 @@ GOOGLE_429 = {
 
 def test_google_tells_its_wait_in_the_body() -> None:
     complaint = read_error(json.dumps(GOOGLE_429).encode())
-    assert (complaint.codes, complaint.status, complaint.wait) == ({"RESOURCE_EXHAUSTED"}, 429, 22.0)
+    assert (complaint.codes, complaint.status, complaint.wait) == (frozenset({"RESOURCE_EXHAUSTED"}), 429, 22.0)
     assert read_error(json.dumps([GOOGLE_429]).encode()) == complaint
 
 

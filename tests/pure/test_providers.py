@@ -112,8 +112,10 @@ def test_an_endpoint_of_ones_own_is_made_from_a_record() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("base_url", "api.openai.com"), ("base_url", 5), ("dialect", "openai"), ("first_byte_timeout", 0)]
-    + [("first_byte_timeout", -1.0), ("first_byte_timeout", None), ("first_byte_timeout", float("nan"))],
+    [
+        *(("base_url", "api.openai.com"), ("base_url", 5), ("dialect", "openai"), ("first_byte_timeout", 0)),
+        *(("first_byte_timeout", -1.0), ("first_byte_timeout", None), ("first_byte_timeout", float("nan"))),
+    ],
 )
 def test_a_nonsensical_value_is_refused_by_its_name(field: str, value: Any) -> None:
     with pytest.raises(UsageError, match=field):

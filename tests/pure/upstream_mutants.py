@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from trio_pool._core import balance, breaker, budget, concurrency, hedging, ratelimit, retry
+from trio_pool._core import balance, breaker, budget, choice, concurrency, foresight, hedging, ratelimit, retry
 
 from . import group_machine, test_breaker, test_budget, test_concurrency, test_hedging, test_ratelimit, test_retry
 
@@ -56,22 +56,36 @@ def once(*checks: Callable[[ModuleType], None]) -> Callable[[ModuleType, int], N
 
 
 def check_budget(module: ModuleType) -> None:
-    for steps in (
+    histories: tuple[Sequence[str | float], ...] = (
         ["spend"] * 12,
         ["spend"] * 10 + ["earn"] * 5 + ["spend"] * 2,
         [1000.0, "refund", *["spend"] * 102],
         ["spend", "refund"] * 3 + ["spend"] * 11 + [2.5, "spend", "spend", "spend"],
         ["spend"] * 10 + [0.5, "spend", 0.5, "spend", "spend"],
-    ):
-        test_budget.check_history(module, steps)
+    )
+    for steps in histories:
+        test_budget.check_history(module, list(steps))
 
 
 def check_hedging(module: ModuleType) -> None:
     test_hedging.check_history(module, [float(number * 7 % 31 + abs(number - 225)) for number in range(450)])
 
 
+def with_part(name: str) -> Callable[[ModuleType], type]:
+    """The machine over groups that have one of their parts replaced."""
+
+    def build(part: ModuleType) -> type:
+        module = Mutant(balance, "", "Strategy\n--------", "Strategy\n--------").module()
+        vars(module)[name] = part
+        return group_machine.machine_for(module)
+
+    return build
+
+
 CHECKS: dict[ModuleType, Callable[[ModuleType, int], None]] = {
     balance: machine(group_machine.machine_for),
+    choice: machine(with_part("choice")),
+    foresight: machine(with_part("foresight")),
     breaker: machine(test_breaker.machine_for, test_breaker.check_openings),
     concurrency: machine(test_concurrency.machine_for),
     ratelimit: machine(test_ratelimit.machine_for),
@@ -148,14 +162,14 @@ MUTANTS = (
     Mutant(
         breaker,
         "an old success closes it",
-        '    def succeeded(self, ticket: Ticket) -> None:\n        """The upstream answered, and well."""\n        if ticket.epoch != self._epoch:\n            return\n',
-        "    def succeeded(self, ticket: Ticket) -> None:\n",
+        "        if ticket.epoch != self._epoch:\n            return\n        self._failures = 0\n",
+        "        self._failures = 0\n",
     ),
     Mutant(
         breaker,
         "the rest of an outage counts after it",
-        "        if ticket.epoch != self._epoch:\n            return\n        if self.state is BreakerState.CLOSED:\n            self._failures += 1",
-        "        if self.state is BreakerState.CLOSED:\n            self._failures += 1",
+        "            return\n        if self.state is BreakerState.CLOSED:\n",
+        "            pass\n        if self.state is BreakerState.CLOSED:\n",
     ),
     Mutant(
         breaker,
@@ -234,8 +248,8 @@ MUTANTS = (
     Mutant(
         ratelimit,
         "a request is cancelled twice",
-        "        if charge.is_settled or charge.is_answered:\n            return\n        self._answer(charge)\n        charge.is_settled = True",
-        "        if charge.is_answered and charge.is_settled:\n            return\n        self._answer(charge)",
+        "            return\n        self._answer(charge)\n        charge.is_settled = True\n        self.requests",
+        "            pass\n        self._answer(charge)\n        self.requests",
     ),
     Mutant(
         ratelimit,
@@ -332,12 +346,12 @@ MUTANTS = (
         balance, "it is granted after its deadline", "            if place.deadline <= now:", "            if False:"
     ),
     Mutant(balance, "lost wake-up: nobody looks again", "        if wake != self._wake:", "        if False:"),
-    Mutant(balance, "lost wake-up: pauses", "at = max(start, member.opens_at, ", "at = max(start, "),
+    Mutant(foresight, "lost wake-up: pauses", "is_desperate, now), member.opens_at, ", "is_desperate, now), "),
     Mutant(
-        balance,
+        foresight,
         "lost wake-up: buckets",
-        ", member.limiter.ready_at(tokens, now))\n        return math.inf",
-        ")\n        return math.inf",
+        ", member.limiter.ready_at(tokens, now))\n    return math.inf",
+        ")\n    return math.inf",
     ),
     Mutant(
         balance,
@@ -398,17 +412,17 @@ MUTANTS = (
         "self._pause(member, wait, now)",
         "self._pause(member, self._own_wait(member), now)",
     ),
-    Mutant(balance, "concurrency is not looked at", "return member.has_room and member", "return member"),
-    Mutant(balance, "buckets are not looked at", "and member.limiter.ready_at(tokens, now) <= now\n", "\n"),
-    Mutant(balance, "breakers are not looked at", "if (is_desperate or m.breaker.allows(now)) and self", "if self"),
+    Mutant(choice, "concurrency is not looked at", "return member.has_room and member", "return member"),
+    Mutant(choice, "buckets are not looked at", "and member.limiter.ready_at(tokens, now) <= now\n", "\n"),
+    Mutant(choice, "breakers are not looked at", "if (is_desperate or m.breaker.allows(now)) and is_free", "if is_free"),
     Mutant(
         balance,
         "nobody is asked when all are open",
-        "        is_desperate = self._is_all_open(now)\n        free =",
-        "        is_desperate = False\n        free =",
+        "is_desperate = choice.is_all_open(self.members, now)",
+        "is_desperate = False",
     ),
     Mutant(
-        balance,
+        choice,
         "the same is tried again beside another",
         "best = [member for member in free if member not in place.tried] or free",
         "best = free",
@@ -419,6 +433,6 @@ MUTANTS = (
         "never = place.tried if place.is_strict else ()",
         "never = ()",
     ),
-    Mutant(balance, "priorities are turned round", "priority = min(member.priority", "priority = max(member.priority"),
-    Mutant(balance, "the more loaded is asked", "if other.load < one.load else", "if other.load > one.load else"),
+    Mutant(choice, "priorities are turned round", "priority = min(member.priority", "priority = max(member.priority"),
+    Mutant(choice, "the more loaded is asked", "if other.load < one.load else", "if other.load > one.load else"),
 )

@@ -7,9 +7,7 @@ it goes to and holds a share of everything that is limited: a place among the me
 its buckets, a ticket of its breaker. Whoever got a permit gives it back exactly once: `unsent` when no byte went out,
 `ended` when it is over, which is at the end of the answer's body.
 
-Of the members that are free now the choice is: those whose breaker lets pass (if there is none in the whole group, the
-least bad of all); those that were not tried for this request; the lowest priority; and then the less loaded of two
-that chance takes, by weight. A member is free when it has no pause, room for one more, and enough in its buckets.
+Who of the members that are free gets a request is said in `choice.py`, and when one will be free in `foresight.py`.
 
 Where none is free there is one line for the whole group, so that whoever becomes free first serves whoever waits
 first. Every event ends in `_settle`, which goes down the line. A place for which nothing is free blocks the members
@@ -18,10 +16,10 @@ costs as much as it grants, and one look at each member. A request that cannot b
 the buckets and pauses tell, is refused when it asks.
 
 A pause is what a server asks for, or what follows a 429 that does not say how long; those of the requests that were
-under way at its beginning say nothing new. (Failures are the breaker's business, and make no pause.) Nothing is sent to the member in it, and what has waited for its end does not go
-out at once then: over a tenth of the pause (0.5 to 8 s) the line is let go one by one, at such times as if each had
-rolled a die of its own for when to come back. Nor does that begin at the end itself, but up to as much later, by
-chance, because other clients were told the same time.
+under way at its beginning say nothing new. (Failures are the breaker's business, and make no pause.) Nothing is sent
+to the member in it, and what has waited for its end does not go out at once then: over a tenth of the pause (0.5 to
+8 s) the line is let go one by one, at such times as if each had rolled a die of its own for when to come back. Nor
+does that begin at the end itself, but up to as much later, by chance, because other clients were told the same time.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..strategy import RetryStrategy
+from . import choice, foresight
 from .breaker import BreakerState
 from .outcomes import MEANINGS, Health, Kind
 from .permits import (
@@ -46,13 +45,11 @@ from .permits import (
     Refused,
     WakeAt,
 )
-from .ratelimit import Bucket
 from .retry import backoff
 
 SPREAD = 0.1
 SHORTEST_SPREAD = 0.5
 LONGEST_SPREAD = 8.0
-INSTANT = 1e-3
 
 
 class Group:
@@ -106,7 +103,8 @@ class Group:
             member = self._choose(place, self._options(place, set()), now)
             if member is not None:
                 return self._grant(member, place, now, behind=0)
-        at = self._earliest(place, now)
+        demand = len(self._line) + 1, self._tokens_in_line
+        at = foresight.earliest(self.members, self._options(place, set()), place.tokens, demand, now)
         if at >= deadline:
             return Refused(None, "late", at)
         if len(self._line) >= self._max_waiting:
@@ -120,13 +118,13 @@ class Group:
         """Whether a healthy member beside those that were tried could take a request now, and nobody waits."""
         others = set(self.members).difference(tried)
         return not self._line and any(
-            member.breaker.allows(now) and self._is_free(member, tokens, now) for member in others
+            member.breaker.allows(now) and choice.is_free(member, tokens, now) for member in others
         )
 
     def probe(self, member: Member, now: float) -> Permit | None:
         """A permit for an active probe of a member whose breaker is not closed, if it may be probed now."""
         breaker = member.breaker
-        if breaker.state is BreakerState.CLOSED or not breaker.allows(now) or not self._is_free(member, 0.0, now):
+        if breaker.state is BreakerState.CLOSED or not breaker.allows(now) or not choice.is_free(member, 0.0, now):
             return None
         return self._grant(member, Place(0, 0.0, math.inf, frozenset(), False, None), now, behind=0)
 
@@ -257,45 +255,16 @@ class Group:
         if member.limit != limit:
             self.decisions.append(LimitChanged(member, int(limit), int(member.limit)))
 
-    # ---- choosing ----
+    # ---- granting ----
 
     def _options(self, place: Place, blocked: set[Member]) -> list[Member]:
         """The members that are a choice for the place, free or not."""
         never = place.tried if place.is_strict else ()
         return [member for member in self.members if member not in blocked and member not in never]
 
-    def _is_free(self, member: Member, tokens: float, now: float) -> bool:
-        return member.has_room and member.opens_at <= now and member.limiter.ready_at(tokens, now) <= now
-
-    def _is_all_open(self, now: float) -> bool:
-        return not any(member.breaker.allows(now) for member in self.members)
-
     def _choose(self, place: Place, options: list[Member], now: float) -> Member | None:
-        is_desperate = self._is_all_open(now)
-        free = [m for m in options if (is_desperate or m.breaker.allows(now)) and self._is_free(m, place.tokens, now)]
-        best = [member for member in free if member not in place.tried] or free
-        if not best:
-            return None
-        if is_desperate:
-            return min(best, key=_badness)
-        priority = min(member.priority for member in best)
-        return self._less_loaded([member for member in best if member.priority == priority])
-
-    def _less_loaded(self, members: list[Member]) -> Member:
-        """The less loaded of two random choices, by weight."""
-        if len(members) == 1:
-            return members[0]
-        one = self._by_weight(members)
-        other = self._by_weight([member for member in members if member is not one])
-        return other if other.load < one.load else one
-
-    def _by_weight(self, members: list[Member]) -> Member:
-        point = self._chance() * sum(member.weight for member in members)
-        for member in members:
-            point -= member.weight
-            if point < 0:
-                return member
-        return members[-1]  # rounding
+        is_desperate = choice.is_all_open(self.members, now)
+        return choice.choose(place, options, is_desperate=is_desperate, chance=self._chance, now=now)
 
     def _grant(self, member: Member, place: Place, now: float, behind: int) -> Permit:
         before = member.breaker.state
@@ -308,7 +277,7 @@ class Group:
         )
         member.in_flight += 1
         if behind and now < member.eases_until:
-            due = max(member.opens_at, now - INSTANT)  # a tick that comes late makes up for it
+            due = max(member.opens_at, now - foresight.INSTANT)  # a tick that comes late makes up for it
             member.opens_at = due + (member.eases_until - due) * (1 - (1 - self._chance()) ** (1 / behind))
         self._note(member, before, member.limit)
         return permit
@@ -336,7 +305,7 @@ class Group:
                 done.append(Granted(place, self._grant(member, place, now, behind=len(self._line) - len(done) - 1)))
                 continue
             blocked.update(options)
-            wake = min([wake, *(self._free_at(option, place.tokens, now) for option in options)])
+            wake = min(wake, foresight.next_free(self.members, options, place.tokens, now))
         self._finish(done, wake)
 
     def _finish(self, done: list[GroupDecision], wake: float) -> None:
@@ -347,59 +316,3 @@ class Group:
         if wake != self._wake:
             self._wake = wake
             self.decisions.append(WakeAt(wake))
-
-    def _free_at(self, member: Member, tokens: float, now: float) -> float:
-        """When the member may have become free by time alone."""
-        start = now if self._is_all_open(now) else self._starts_at(member, now)
-        at = max(start, member.opens_at, member.limiter.ready_at(tokens, now))
-        return math.inf if at <= now else max(at, now + INSTANT)
-
-    def _starts_at(self, member: Member, now: float) -> float:
-        at = max(now, member.paused_until)
-        return at if member.breaker.allows(now) else max(at, member.breaker.until)
-
-    def _earliest(self, place: Place, now: float) -> float:
-        """When it would be the place's turn at the end of the line, by what buckets and pauses tell."""
-        options = self._options(place, set())
-        is_desperate = self._is_all_open(now)
-        starts = [max(now, m.paused_until) if is_desperate else self._starts_at(m, now) for m in options]
-        requests = [_supply(m.limiter.requests, at, now) for m, at in zip(options, starts, strict=True)]
-        tokens = [_supply(m.limiter.tokens, at, now) for m, at in zip(options, starts, strict=True)]
-        largest = max((m.limiter.tokens.capacity for m in options), default=0.0)
-        return max(
-            _reached(requests, len(self._line) + 1),
-            _reached(tokens, self._tokens_in_line + min(place.tokens, largest)),
-        )
-
-
-def _badness(member: Member) -> tuple[bool, int, float]:
-    """How bad an upstream is whose breaker lets nobody pass. One that is being probed is left alone."""
-    breaker = member.breaker
-    return breaker.state is BreakerState.HALF_OPEN, breaker.openings, breaker.until
-
-
-Supply = tuple[float, float, float]
-"""From when on there is how much, and how much more each second."""
-
-
-def _supply(bucket: Bucket, at: float, now: float) -> Supply:
-    if not bucket.is_known:
-        return at, math.inf, 0.0
-    bucket.refill(now)
-    return at, min(bucket.level + (at - now) * bucket.rate, bucket.capacity), bucket.rate
-
-
-def _reached(supplies: list[Supply], demand: float) -> float:
-    """When all of them together have supplied so much."""
-    level = rate = 0.0
-    at = math.inf
-    for start, more, faster in sorted(supplies):
-        if rate and demand - level <= rate * (start - at):
-            break
-        level += rate * (start - at) if rate else 0.0
-        at = start
-        level += more
-        rate += faster
-        if level >= demand:
-            return at
-    return at + (demand - level) / rate if rate else math.inf
