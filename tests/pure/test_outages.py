@@ -13,6 +13,8 @@ import attrs
 import pytest
 
 from trio_pool._core.breaker import BreakerState
+from trio_pool._core.budget import RetryBudget
+from trio_pool._core.concurrency import AdaptiveLimit
 from trio_pool._core.outcomes import Kind, Outcome
 from trio_pool._core.permits import Member
 from trio_pool._core.ratelimit import RateLimiter
@@ -182,3 +184,38 @@ def test_nothing_starts_past_the_total_deadline() -> None:
     world.run()
     assert len(starts) > 20
     assert max(starts) < 3.0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_any_storm_of_cancellations_everything_is_at_rest(seed: int) -> None:
+    """Half of all requests are cancelled, in line, in an attempt or in a wait, while upstreams fail and limit."""
+    members = [
+        Member("a", limiter=RateLimiter(requests_per_minute=600, tokens_per_minute=1e6)),
+        Member("b", most=8),
+        Member("c", adaptive=AdaptiveLimit(initial=4, most=20, target=2.0)),
+    ]
+    world = World(members, unserved, seed=seed)
+    world.budget = RetryBudget(now=0.0, largest=math.inf)
+    outages = Outages("abc", seed, until=60.0, share=0.3)
+
+    def serve(member: Member, now: float) -> tuple[Outcome, float, float]:
+        if outages.has(member.upstream, now):
+            wait = world.random.choice([None, 1.5])
+            outcome = world.random.choice([BUSY, refused(), attrs.evolve(OK, status=429, wait=wait)])
+            return outcome, ANSWER, ANSWER
+        return OK, 0.2, world.random.expovariate(1.0) + 0.2
+
+    world.serve = serve
+    for _ in range(1500):
+        patience = world.random.expovariate(1.0) if world.random.random() < 0.5 else math.inf
+        world.start(world.random.uniform(0, 60.0), world.request, cancelled_after=patience)
+    world.run()
+    tally = world.tally
+    assert at_rest(world)
+    assert tally.served > 300
+    assert tally.retries > 20
+    left = world.budget.left(world.now)
+    assert left == pytest.approx(10 + 0.2 * tally.requests + world.now - tally.retries), "a retry was lost or gained"
+    assert members[2].adaptive is not None
+    assert members[2].adaptive.in_flight == 0
+    assert members[0].limiter.ready_at(1e6, world.now + 60.0) == world.now + 60.0

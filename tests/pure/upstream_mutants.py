@@ -414,7 +414,9 @@ MUTANTS = (
     ),
     Mutant(choice, "concurrency is not looked at", "return member.has_room and member", "return member"),
     Mutant(choice, "buckets are not looked at", "and member.limiter.ready_at(tokens, now) <= now\n", "\n"),
-    Mutant(choice, "breakers are not looked at", "if (is_desperate or m.breaker.allows(now)) and is_free", "if is_free"),
+    Mutant(
+        choice, "breakers are not looked at", "if (is_desperate or m.breaker.allows(now)) and is_free", "if is_free"
+    ),
     Mutant(
         balance,
         "nobody is asked when all are open",

@@ -88,8 +88,14 @@ class World:
             act()
             self.carry_out()
 
-    def start(self, when: float, process: Callable[[], Process]) -> None:
-        self.at(when, lambda: self.resume(process(), None))
+    def start(self, when: float, process: Callable[[], Process], *, cancelled_after: float = math.inf) -> None:
+        def begin() -> None:
+            begun = process()
+            if cancelled_after != math.inf:
+                self.at(self.now + cancelled_after, begun.close)
+            self.resume(begun, None)
+
+        self.at(when, begin)
 
     def resume(self, process: Process, answer: Answer | None) -> None:
         try:
@@ -128,6 +134,12 @@ class World:
             request=Repeatable(method="POST"),
             deadline=self.now + self.total,
         )
+        try:
+            yield from self._course(course)
+        finally:
+            course.close()
+
+    def _course(self, course: Course) -> Process:
         tried: list[Member] = []
         is_strict = False
         while True:
@@ -145,7 +157,6 @@ class World:
             is_strict = next_step.elsewhere
             if next_step.at > self.now:
                 yield next_step.at
-        course.close()
 
     def _permit(
         self, tried: list[Member], is_strict: bool, course: Course
@@ -153,7 +164,11 @@ class World:
         deadline = min(self.now + self.patience, course.deadline)
         answer = self.group.ask(self.now, tried=tried, is_strict=is_strict, deadline=deadline)
         if isinstance(answer, Place):
-            said = yield answer
+            try:
+                said = yield answer
+            except GeneratorExit:
+                assert self.group.leave(answer, self.now)
+                raise
             answer = said.permit if isinstance(said, Granted) else Refused(answer, "late", self.now)
         if isinstance(answer, Refused):
             self.tally.refused += 1
@@ -171,11 +186,15 @@ class World:
         self.tally.sent.append((self.now, member.upstream, member.breaker.is_probe(permit.ticket)))
         outcome, first_byte, duration = self.serve(member, self.now)
         sent = self.now
-        yield sent + first_byte
-        if outcome.status == 200:
-            self.group.serving(permit, first_byte, now=self.now)
-            self.tally.first_bytes.append(first_byte)
-        yield sent + duration
+        try:
+            yield sent + first_byte
+            if outcome.status == 200:
+                self.group.serving(permit, first_byte, now=self.now)
+                self.tally.first_bytes.append(first_byte)
+            yield sent + duration
+        except GeneratorExit:
+            self.group.ended(permit, Kind.OURS, now=self.now)
+            raise
         kind = kind_of(outcome, RULES)
         self.tally.kinds[kind] = self.tally.kinds.get(kind, 0) + 1
         self.group.ended(permit, kind, now=self.now, wait=outcome.wait)
