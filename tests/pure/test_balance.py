@@ -304,3 +304,17 @@ def test_without_limits_a_deadline_alone_refuses_nobody() -> None:
     one.tick(0.2)
     assert [decision.place for decision in one.decisions if isinstance(decision, Refused)] == [place]
     assert one._wake == math.inf
+
+
+def test_who_waits_for_one_upstream_alone_is_not_forgotten_when_the_last_healthy_one_is_probed() -> None:
+    """Then all are open, and the least bad is a choice for it."""
+    first, second = Member("a"), Member("b")
+    one = group(first, second)
+    for member in (first, second):
+        fail(one, member)
+    first.breaker.until, second.breaker.until = 9.0, 1.0
+    alone = one.ask(2.0, tried=[second], is_strict=True)
+    probe = one.ask(2.0)
+    granted = [decision for decision in one.decisions if isinstance(decision, Granted)]
+    assert [decision.place for decision in granted] == [probe, alone]
+    assert [decision.permit.member for decision in granted] == [second, first]

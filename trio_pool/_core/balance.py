@@ -126,7 +126,9 @@ class Group:
         breaker = member.breaker
         if breaker.state is BreakerState.CLOSED or not breaker.allows(now) or not choice.is_free(member, 0.0, now):
             return None
-        return self._grant(member, Place(0, 0.0, math.inf, frozenset(), False, None), now, behind=0)
+        permit = self._grant(member, Place(0, 0.0, math.inf, frozenset(), False, None), now, behind=0)
+        self._settle(now)
+        return permit
 
     def is_paused(self, permit: Permit, now: float) -> bool:
         """Whether the member got a pause since the permit was granted; it is to be given back then, unsent."""
@@ -289,9 +291,20 @@ class Group:
         self._tokens_in_line = self._tokens_in_line - place.tokens if self._line else 0.0
 
     def _settle(self, now: float) -> None:
-        """Grant what can be granted, in order, and say when to look again."""
+        """Grant what can be granted, in order, and say when to look again.
+
+        A grant can be a probe, and the last that was healthy is not so while it is probed: so there is another look.
+        """
+        while (wake := self._go_down_the_line(now)) is None:
+            pass
+        if wake != self._wake:
+            self._wake = wake
+            self.decisions.append(WakeAt(wake))
+
+    def _go_down_the_line(self, now: float) -> float | None:
+        """Grant what can be granted; None: something was, else when to look again."""
         blocked: set[Member] = set()
-        done: list[GroupDecision] = []
+        done: list[Granted | Refused] = []
         wake = math.inf
         for place in self._line:
             if len(blocked) == len(self.members):
@@ -306,13 +319,8 @@ class Group:
                 continue
             blocked.update(options)
             wake = min(wake, foresight.next_free(self.members, options, place.tokens, now))
-        self._finish(done, wake)
-
-    def _finish(self, done: list[GroupDecision], wake: float) -> None:
         for decision in done:
-            if isinstance(decision, (Granted, Refused)) and decision.place is not None:
+            if decision.place is not None:
                 self._remove(decision.place)
         self.decisions += done
-        if wake != self._wake:
-            self._wake = wake
-            self.decisions.append(WakeAt(wake))
+        return None if done else wake
