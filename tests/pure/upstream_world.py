@@ -167,7 +167,7 @@ class World:
             try:
                 said = yield answer
             except GeneratorExit:
-                assert self.group.leave(answer, self.now)
+                self.group.leave(answer, self.now)
                 raise
             answer = said.permit if isinstance(said, Granted) else Refused(answer, "late", self.now)
         if isinstance(answer, Refused):
