@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from itertools import chain, islice
 
 import pytest
 from hypothesis import given, settings
@@ -58,7 +57,7 @@ def test_both_say_the_same_of_what_the_dice_make(first: int) -> None:
 
 
 def test_both_say_the_same_of_every_sample() -> None:
-    for sample in chain(exchanges(), other_exchanges()):
+    for sample in itertools.chain(exchanges(), other_exchanges()):
         for played in in_four_ways(sample):
             agree(played)
 
@@ -77,7 +76,7 @@ def test_both_say_the_same_wherever_the_connection_ends() -> None:
 
 def test_both_say_the_same_whatever_the_bounds() -> None:
     for sample in bounded():
-        for played in islice(in_four_ways(sample), 2):
+        for played in itertools.islice(in_four_ways(sample), 2):
             agree(played)
 
 
