@@ -45,6 +45,7 @@ from .messages import Request, Timings
 from .pool import Pool, open_pool
 from .response import Response
 from .sse import ServerSentEvent
+from .strategy import RetryStrategy
 from .urls import Origin
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "RemoteProtocolError",
     "Request",
     "Response",
+    "RetryStrategy",
     "ServerSentEvent",
     "StatusError",
     "Stream",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import secrets
 import ssl
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
-from typing import Unpack
+from typing import Any, Unpack
 
 import trio
 import yarl
@@ -16,11 +17,12 @@ from ._net.network import Network
 from ._version import __version__
 from ._wire.decoding import ACCEPT_ENCODING
 from ._wire.fast_codec import plain_head
+from .attempts import Attempts, Prepare
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
 from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
-from .messages import Request, RequestOptions
+from .messages import Held, Request, RequestOptions
 from .pool import Pool, open_pool
 from .response import Response, Streaming
 from .urls import parse_url, redact, target_of
@@ -56,6 +58,7 @@ async def open_client(
     observers: Iterable[Observer] = (),
     network: Network | None = None,
     follow_redirects: bool = False,
+    prepare: Prepare | None = None,
 ) -> AsyncGenerator[Client]:
     """A client on a pool of its own, open for the time of the `async with`.
 
@@ -68,12 +71,14 @@ async def open_client(
     :param observers: who is told of events; see `trio_pool.events`.
     :param network: what resolves, connects and supplies chance; by default the machine's.
     :param follow_redirects: whether to follow up to 20 of them (False). Credentials never cross origins.
+    :param prepare: is called with each `Request` at the last moment before each try; gives header fields that are added
+        to it, in place of those of the same name, or an awaitable of them. What it raises comes out as it is.
     :raises UnsupportedProtocol: `base_url` is not http or https, or has no host.
     :raises UsageError: it has a query or a fragment, `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     :raises LocalProtocolError: a header that would break HTTP/1.1.
     """
     async with open_pool(config, tls=tls, proxy=proxy, uds=uds, observers=observers, network=network) as pool:
-        yield Client(pool, base_url=base_url, headers=headers, follow_redirects=follow_redirects)
+        yield Client(pool, base_url=base_url, headers=headers, follow_redirects=follow_redirects, prepare=prepare)
 
 
 class Client:
@@ -89,11 +94,14 @@ class Client:
         base_url: str | None = None,
         headers: HeaderTypes = None,
         follow_redirects: bool = False,
+        prepare: Prepare | None = None,
     ) -> None:
         self.pool = pool
         self._base_url = None if base_url is None else _folder(base_url)
         self._headers = CheckedHeaders.of(_merge(_defaults(), encode_headers(headers)))
         self._follows = follow_redirects
+        self._attempts = Attempts(pool, prepare)
+        self._guard = self._attempts.guard
         self._bare = lru_cache(maxsize=1024)(self._prepare)  # programs ask the same URLs again
 
     def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Streaming:
@@ -149,14 +157,36 @@ class Client:
 
         :param request: the request.
         """
-        return await (self._follow(request) if self._follows else self.pool.send(request))
+        if type(request) is not Request:
+            return await self.pool.send(request)  # which says what is wrong with it
+        return await (self._follow(request) if self._follows else self._try(request))
 
     async def _send(self, method: str, url: str, options: RequestOptions) -> Response:
         """Send a request, follow where it leads; the response is open."""
         request = (
             self._bare(method, url).twin() if not options and type(url) is str else self._build(method, url, options)
         )
-        return await (self._follow(request) if self._follows else self.pool.send(request))
+        return await (self._follow(request) if self._follows else self._try(request))
+
+    async def _try(self, request: Request, deadline: float | None = None) -> Response:
+        """Send a request, and again where that helps. Nearly all are served by a first try straight to the pool."""
+        attempts = self._attempts
+        if attempts.is_needed:
+            return await attempts.send(request, deadline)
+        attempts.requests += 1
+        request.guard = self._guard
+        started = trio.current_time()
+        came: Response | TrioPoolError | Held
+        try:
+            came = await self.pool.send(request, deadline=deadline)
+            if came.status_code < 400:
+                return came
+        except (TrioPoolError, Held) as error:
+            came = error
+        try:
+            return await attempts.resume(request, started, deadline, came)
+        finally:
+            del came  # an error holds this frame
 
     def _prepare(self, method: str, url: str) -> Request:
         """A request without any options, to be sent again and again."""
@@ -169,12 +199,14 @@ class Client:
             url = self._base_url + url.lstrip("/")
         own = options.get("headers")
         headers = self._headers if own is None else CheckedHeaders.of(_merge(self._headers.raw, encode_headers(own)))
-        complete: RequestOptions = {**options, "headers": headers}
+        complete: Any = {**options, "headers": headers}
+        if options.get("idempotency_key") is True:
+            complete["idempotency_key"] = secrets.token_hex(16)
         return Request(method, url, **complete)
 
     async def _follow(self, request: Request) -> Response:
         deadline = trio.current_time() + self.pool.config.limits_for(request.timeouts).total
-        response = await self.pool.send(request, deadline=deadline)
+        response = await self._try(request, deadline)
         for _ in range(MAX_REDIRECTS):
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or location is None:
@@ -182,7 +214,7 @@ class Client:
             try:
                 await response.leave()
                 request = redirected(request, response.status_code, location)
-                response = await self.pool.send(request, deadline=deadline)
+                response = await self._try(request, deadline)
             except TrioPoolError as error:
                 error.may_have_been_processed = True  # a server has answered by now
                 raise

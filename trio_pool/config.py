@@ -8,6 +8,7 @@ from typing import Any, Literal
 import attrs
 
 from .errors import UsageError
+from .strategy import RetryStrategy
 
 CodecName = Literal["fast", "h11"]
 """What can speak HTTP/1.1; see `PoolConfig.codec`."""
@@ -44,6 +45,11 @@ def _one_of(*choices: str) -> Any:
             raise _refuse(type(instance).__name__, attribute.name, value, " or ".join(map(repr, choices)))
 
     return check
+
+
+def _strategy(instance: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, RetryStrategy):
+        raise _refuse(type(instance).__name__, attribute.name, value, "a RetryStrategy")
 
 
 def _unbounded(value: float | None) -> float:
@@ -112,6 +118,9 @@ class PoolConfig:
     :ivar keepalive_timeout: how long a connection may be idle (30.0).
     :ivar connection_timeout: one dial: DNS, TCP and TLS together (5.0).
     :ivar read_timeout: the longest silence while reading (30.0).
+    :ivar retry_attempts: the tries of one request in all (3), over all upstreams; 1 means that nothing is retried. Only
+        a client retries: a pool sends what it is given once.
+    :ivar retry_strategy: the wait between two tries (`RetryStrategy.EXPONENTIAL_BACKOFF`).
     :ivar acquire_timeout: the wait in line (10.0).
     :ivar write_timeout: the longest stall while sending (30.0).
     :ivar first_byte_timeout: the silence before the response head; `None` means as `read_timeout`.
@@ -135,6 +144,8 @@ class PoolConfig:
     keepalive_timeout: float = attrs.field(default=30.0, converter=_unbounded, validator=_seconds)
     connection_timeout: float = attrs.field(default=5.0, converter=_unbounded, validator=_seconds)
     read_timeout: float = attrs.field(default=30.0, converter=_unbounded, validator=_seconds)
+    retry_attempts: float = attrs.field(default=3, converter=_unbounded, validator=_count(1))
+    retry_strategy: RetryStrategy = attrs.field(default=RetryStrategy.EXPONENTIAL_BACKOFF, validator=_strategy)
     acquire_timeout: float = attrs.field(default=10.0, converter=_unbounded, validator=_seconds)
     write_timeout: float = attrs.field(default=30.0, converter=_unbounded, validator=_seconds)
     first_byte_timeout: float | None = attrs.field(default=None, validator=_seconds)

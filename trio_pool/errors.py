@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from .events import Attempt
     from .urls import Origin
 
 Phase = Literal[
@@ -35,7 +36,10 @@ class TrioPoolError(Exception):
     :ivar advice: what to try, or an empty string.
     :ivar may_have_been_processed: whether the server may have acted on the request. False only where
         that is certain: no byte of it was sent.
+    :ivar attempts: every try of the request, in order, where a client sent it.
     """
+
+    attempts: tuple[Attempt, ...] = ()
 
     def __init__(
         self,
@@ -64,7 +68,9 @@ class TrioPoolError(Exception):
         circumstances = ", ".join(part for part in where if part)
         processed = "The server may have processed the request." if self.may_have_been_processed else ""
         sentence = f"{self.what} ({circumstances})." if circumstances else f"{self.what}."
-        return " ".join(part for part in (sentence, processed, self.advice) if part)
+        tries = "; ".join(map(str, self.attempts)) if len(self.attempts) > 1 else ""
+        tried = f"It was the last of {len(self.attempts)} attempts: {tries}." if tries else ""
+        return " ".join(part for part in (sentence, tried, processed, self.advice) if part)
 
 
 class UsageError(TrioPoolError, ValueError):
@@ -166,7 +172,13 @@ def _rebuild_status_error(what: str, status_code: int) -> StatusError:
 
 
 class RateLimited(TrioPoolError):
-    """The provider's rate limit would be exceeded."""
+    """A provider's rate limit would be exceeded: it asked for a pause, or its limit is used up for longer than the
+    request would wait.
+
+    :ivar retry_after: seconds after which to come back, as far as is known, else None.
+    """
+
+    retry_after: float | None = None
 
 
 class QuotaExceeded(TrioPoolError):

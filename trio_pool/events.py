@@ -1,6 +1,9 @@
 """What observers are told: one frozen record for each thing that happened.
 
-An observer is called synchronously, after the fact. What it raises is logged and goes no further.
+An observer is called synchronously, after the fact. What it raises is logged, and it is told nothing more.
+
+Times are by trio's clock, in seconds; lengths of time are seconds too. An upstream is named, and never shown otherwise:
+where a request went to a URL of its own, its origin stands for it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,30 @@ import attrs
 
 from .headers import Headers
 from .urls import Origin
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One try of one request.
+
+    :ivar upstream: where it went.
+    :ivar result: what came of it: a status such as "503", or the name of an error, such as "ConnectTimeout".
+    :ivar kind: what that means, such as "served", "rate limited", "not connected" or "broken off".
+    :ivar started: when it was begun.
+    :ivar ended: when its result was known.
+    :ivar waited: seconds from the end of the try before it (or the call) until it was begun.
+    """
+
+    upstream: str
+    result: str
+    kind: str
+    started: float
+    ended: float
+    waited: float
+
+    def __str__(self) -> str:
+        waited = f" (having waited {self.waited:.3f} s)" if self.waited > 0 else ""
+        return f"{self.result} from {self.upstream} after {self.ended - self.started:.3f} s{waited}"
 
 
 @attrs.frozen
@@ -27,7 +54,151 @@ class InterimResponse:
     headers: Headers
 
 
-Event = InterimResponse
+@attrs.frozen(kw_only=True)
+class AttemptStarted:
+    """A client begins a try of a request.
+
+    :ivar upstream: where it goes.
+    :ivar number: 1 for the first try of the request.
+    :ivar is_hedge: whether the try before is still under way.
+    :ivar is_probe: whether it tells if the upstream has recovered: its breaker lets nothing else pass.
+    """
+
+    upstream: str
+    number: int
+    is_hedge: bool = False
+    is_probe: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class AttemptEnded:
+    """A try has failed, or its response has begun and is known to be one.
+
+    :ivar attempt: all that is known of it.
+    """
+
+    attempt: Attempt
+
+
+@attrs.frozen(kw_only=True)
+class Retrying:
+    """There will be another try.
+
+    :ivar after: the try that failed.
+    :ivar wait: seconds until the next may begin.
+    :ivar elsewhere: whether it goes to another upstream, at once: a failover.
+    """
+
+    after: Attempt
+    wait: float
+    elsewhere: bool
+
+
+@attrs.frozen(kw_only=True)
+class FailedOver:
+    """A request whose last try failed on one upstream goes to another.
+
+    :ivar before: where it failed.
+    :ivar after: where it goes now.
+    """
+
+    before: str
+    after: str
+
+
+@attrs.frozen(kw_only=True)
+class GaveUp:
+    """A request has failed, or its answer is no success, and there will be no other try.
+
+    :ivar reason: why not, such as "nothing to retry", "no tries left", "may have been processed" or "budget spent".
+    :ivar attempts: all its tries.
+    """
+
+    reason: str
+    attempts: tuple[Attempt, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Hedged:
+    """A second try was begun beside the first, whose first byte is late.
+
+    :ivar first: where the first try went.
+    :ivar second: where the second goes.
+    :ivar after: seconds from the first to the second.
+    """
+
+    first: str
+    second: str
+    after: float
+
+
+@attrs.frozen(kw_only=True)
+class WaitedForUpstream:
+    """A request has stood in the line before the upstreams.
+
+    :ivar seconds: how long.
+    :ivar upstream: which became free for it, or None: it left without.
+    """
+
+    seconds: float
+    upstream: str | None
+
+
+@attrs.frozen(kw_only=True)
+class UpstreamPaused:
+    """Nothing is sent to an upstream for a while: it said so, or answered 429.
+
+    :ivar upstream: which.
+    :ivar seconds: for how long.
+    """
+
+    upstream: str
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class BreakerChanged:
+    """An upstream's breaker went from one state to another: "closed", "open" or "half-open".
+
+    :ivar upstream: whose.
+    :ivar before: the state it had.
+    :ivar after: the state it has.
+    :ivar until: when an open one may be probed.
+    """
+
+    upstream: str
+    before: str
+    after: str
+    until: float
+
+
+@attrs.frozen(kw_only=True)
+class LimitChanged:
+    """An upstream's adaptive limit of concurrent requests is another number now.
+
+    :ivar upstream: whose.
+    :ivar before: the limit it had.
+    :ivar after: the limit it has.
+    """
+
+    upstream: str
+    before: int
+    after: int
+
+
+Event = (
+    InterimResponse
+    | AttemptStarted
+    | AttemptEnded
+    | Retrying
+    | FailedOver
+    | GaveUp
+    | Hedged
+    | WaitedForUpstream
+    | UpstreamPaused
+    | BreakerChanged
+    | LimitChanged
+)
 """Whatever an observer can be told."""
 
 Observer = Callable[[Event], None]

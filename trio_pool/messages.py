@@ -27,6 +27,8 @@ Content = bytes | AsyncIterable[bytes]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 
+IDEMPOTENCY_KEY = b"Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header
+
 _HOST = re.compile(rb"[\x21-\x2b\x2d-\x7e\x80-\xff]*")  # neither space nor comma
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
@@ -93,6 +95,10 @@ def _form_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class Held(Exception):
+    """A request's guard says that it is not to be sent after all. Its connection goes back whole."""
+
+
 class Witness(Protocol):
     """Who is told how far one request has come; what it awaits, the request waits for."""
 
@@ -119,6 +125,8 @@ class RequestOptions(TypedDict, total=False):
     :ivar data: a body: a form, sent URL-encoded.
     :ivar timeouts: this request's own; what they leave out is inherited from the pool's configuration.
     :ivar target: what stands in the request line instead of the URL's path and query.
+    :ivar retry_unsafe: whether a client may send it again although the server may have acted on it (False).
+    :ivar idempotency_key: sent as `Idempotency-Key`, the same with every try, which allows as much; True makes one.
     """
 
     params: ParamTypes
@@ -128,6 +136,8 @@ class RequestOptions(TypedDict, total=False):
     data: ParamTypes
     timeouts: Timeouts | None
     target: str | None
+    retry_unsafe: bool
+    idempotency_key: str | bool | None
 
 
 class Request:
@@ -145,6 +155,8 @@ class Request:
     :param timeouts: this request's own; what they leave out is inherited.
     :param target: what stands in the request line instead of the URL's path and query, such as "*", or "host:port"
         for CONNECT.
+    :param retry_unsafe: whether a client may send it again although the server may have acted on it (False).
+    :param idempotency_key: sent as `Idempotency-Key`, the same with every try, which allows as much.
     :raises UnsupportedProtocol: for a URL without host, or with a scheme other than http and https.
     :raises LocalProtocolError: for a method, target or header that would break HTTP/1.1, and for a
         Content-Length that is not the body's.
@@ -156,13 +168,16 @@ class Request:
         "content",
         "encoded",
         "expects_continue",
+        "guard",
         "is_streamed",
         "method",
         "origin",
         "raw_headers",
+        "retry_unsafe",
         "target",
         "timeouts",
         "url",
+        "was_sent",
         "witness",
     )
 
@@ -178,6 +193,8 @@ class Request:
         data: ParamTypes = None,
         timeouts: Timeouts | None = None,
         target: str | None = None,
+        retry_unsafe: bool = False,
+        idempotency_key: str | None = None,
     ) -> None:
         _check_method(method)
         if timeouts is not None and not isinstance(cast("Any", timeouts), Timeouts):
@@ -189,6 +206,9 @@ class Request:
         parts = target_of(url)
         raw = list(headers.raw) if type(headers) is CheckedHeaders else encode_headers(headers)
         given = {name.lower() for name, _ in raw}
+        if idempotency_key and IDEMPOTENCY_KEY.lower() not in given:
+            raw += encode_headers([("Idempotency-Key", idempotency_key)])
+            given.add(IDEMPOTENCY_KEY.lower())
         body, media_type = _body(content, json, data)
         if media_type is not None and b"content-type" not in given:
             raw.append((b"Content-Type", media_type))
@@ -204,6 +224,9 @@ class Request:
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts: Timeouts | Limits | None = timeouts
         self.witness: Witness | None = None
+        self.guard: Callable[[Request], None] | None = None
+        self.retry_unsafe = retry_unsafe or IDEMPOTENCY_KEY.lower() in given
+        self.was_sent = False  # whether a byte of it went out, where that ended in no response
         self.encoded = b""  # its head on the wire, once a codec has made it
         self._is_spent = False
         self.raw_headers = raw
@@ -237,7 +260,9 @@ class Request:
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = limits
-        self.witness = None
+        self.witness = self.guard = None
+        self.retry_unsafe = IDEMPOTENCY_KEY.lower() in given
+        self.was_sent = False
         self.encoded = b""
         self._is_spent = False
         self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
@@ -255,6 +280,11 @@ class Request:
             self._is_spent = True
 
     @property
+    def can_be_repeated(self) -> bool:
+        """Whether its body, if it has one, can be sent a second time."""
+        return not self.is_streamed or not iter_once(self.content)
+
+    @property
     def headers(self) -> Headers:
         """The header fields as they are sent."""
         return Headers.of(self.raw_headers)
@@ -264,7 +294,8 @@ class Request:
         twin = Request.__new__(Request)
         twin.method, twin.url, twin.origin, twin.target = self.method, self.url, self.origin, self.target
         twin.content, twin.is_streamed, twin.timeouts = self.content, self.is_streamed, self.timeouts
-        twin.witness = self.witness
+        twin.witness, twin.guard = self.witness, self.guard
+        twin.retry_unsafe, twin.was_sent = self.retry_unsafe, False
         twin.encoded, twin.expects_continue, twin._is_spent = self.encoded, self.expects_continue, False
         twin.raw_headers = self.raw_headers.copy()
         return twin

@@ -16,7 +16,7 @@ import logging
 import math
 import ssl
 import warnings
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from operator import methodcaller
@@ -44,7 +44,7 @@ from .leasing import Leasing
 from .messages import Request, Witness
 from .places import Place, Watch, afresh, closed, full, slow_dial, spoke_first
 from .response import Response, Streaming
-from .urls import Origin, target_of
+from .urls import Identity, Origin, target_of
 
 logger = logging.getLogger("trio_pool")
 
@@ -131,7 +131,10 @@ class Pool:
             max_lifetime=config.max_lifetime,
             max_requests_per_connection=config.max_requests_per_connection,
             is_dead=methodcaller("is_dead"),
+            most_of=self._share_of,
         )
+        self._shares: dict[Identity, float] = {}
+        self._kept: list[Callable[[], None]] = []  # each ends a task that lives as long as the pool
         self._deadlines: Deadlines[Connection] = Deadlines()
         self._nap = trio.CancelScope()  # around the sleep of the alarm clock
         self._dials: dict[Slot, trio.CancelScope] = {}
@@ -173,6 +176,7 @@ class Pool:
             raise await self._closed(origin)
         if request.is_streamed:
             request.begin()
+        asked = request
         if not self._is_direct:
             origin = self._routes.of(origin)
             request = through(request, origin)
@@ -188,12 +192,14 @@ class Pool:
             lease = Lease(self, slot)
         else:
             lease = await self._queue(origin, limits, deadline, request.witness)
+            if request.guard is not None:
+                _ask(request.guard, request, lease)
             now = trio.current_time()
         exchange = Exchange(lease.connection, request, limits, deadline, now)
         try:
             await exchange.run_to_head()
         except BaseException as error:
-            lease, exchange = await self._try_again(lease, exchange, error)
+            lease, exchange = await self._try_again(lease, exchange, error, asked)
         return Response(exchange, lease, asked_at)
 
     async def acquire(self, origin: Origin | str) -> Lease:
@@ -307,17 +313,23 @@ class Pool:
         self._carry_out()
         return await self._wait(waiter, place)
 
-    async def _try_again(self, lease: Lease, exchange: Exchange, error: BaseException) -> tuple[Lease, Exchange]:
+    async def _try_again(
+        self, lease: Lease, exchange: Exchange, error: BaseException, asked: Request
+    ) -> tuple[Lease, Exchange]:
         """Once more on a new connection if this one was stale. Else the error, the lease given back."""
+        asked.was_sent = exchange.sent > 0
         if not (lease.is_reused and isinstance(error, TrioPoolError) and exchange.may_be_sent_again):
             lease.release(reusable=False)
             raise error
         try:
             lease = await self._redial(lease, exchange)
+            if asked.guard is not None:
+                _ask(asked.guard, asked, lease)
             try:
                 exchange = exchange.afresh(lease.connection)
                 await exchange.run_to_head()
             except BaseException:
+                asked.was_sent |= exchange.sent > 0
                 lease.release(reusable=False)
                 raise
         except TrioPoolError as failure:
@@ -352,6 +364,10 @@ class Pool:
             raise
         return lease
 
+    def _share_of(self, origin: Origin) -> float:
+        most = self.config.max_connections_per_host
+        return most if origin.upstream is None else self._shares.get(origin.upstream, most)
+
     async def _closed(self, origin: Origin) -> TrioPoolError:
         await trio.lowlevel.checkpoint()  # whoever tries again and again must let others run
         return closed(origin)
@@ -365,6 +381,52 @@ class Pool:
         if now - self._streak_began_at >= YIELD_SECONDS:
             await trio.lowlevel.checkpoint()
             self._streak_began_at = trio.current_time()
+
+    # ---- for a client ----
+
+    def share(self, upstream: Identity, most: float) -> None:
+        """Give an upstream's origins so many slots each, instead of `max_connections_per_host`.
+
+        :param upstream: whose.
+        :param most: how many.
+        """
+        self._shares[upstream] = most
+
+    def keep(self, work: Callable[[], Awaitable[None]], end: Callable[[], None]) -> None:
+        """Have a task run beside the pool. It must never raise, and end soon after `end` was called.
+
+        :param work: the task.
+        :param end: is called when the pool closes.
+        """
+        if not self._slots.is_shut:
+            self._kept.append(end)
+            self._nursery.start_soon(self._look_after, work, end)
+
+    async def _look_after(self, work: Callable[[], Awaitable[None]], end: Callable[[], None]) -> None:
+        try:
+            await work()
+        finally:
+            if end in self._kept:
+                self._kept.remove(end)
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether anybody is told of events."""
+        return bool(self._observers)
+
+    @property
+    def network(self) -> Network:
+        """What resolves, connects and supplies chance."""
+        return self._network
+
+    def tell(self, event: Event) -> None:
+        """Tell every observer of an event. One that raises is told nothing more."""
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("an observer failed, and is told nothing more")
+                self._observers = tuple(each for each in self._observers if each is not observer)
 
     def _check_run(self) -> None:
         try:
@@ -424,6 +486,8 @@ class Pool:
 
     def _shut(self) -> None:
         self._slots.shut()
+        for end in self._kept:
+            end()
         self._nap.cancel()
         for scope in self._dials.values():
             scope.cancel()
@@ -476,20 +540,13 @@ class Pool:
             self._slots.dial_failed(slot, error)
         else:
             codec = self._make_codec(self._wire)
-            connection = Connection(stream, codec, now - started, now, self._wire, self._observe, self._watch)
+            connection = Connection(stream, codec, now - started, now, self._wire, self.tell, self._watch)
             self._slots.dialled(slot, connection, now, self._network.random())
         watch = self._watched.pop(slot, None)
         if watch is not None:
             watch.error = error if stream is None else None
             watch.ended.set()
         self._carry_out()
-
-    def _observe(self, event: Event) -> None:
-        for observer in self._observers:
-            try:
-                observer(event)
-            except Exception:
-                logger.exception("an observer failed")
 
     def _trust(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -568,6 +625,15 @@ class Lease:
 def _check_request(given: Any) -> None:
     if not isinstance(given, Request):
         raise UsageError(f"a pool sends a Request, not {type(given).__name__}")
+
+
+def _ask(guard: Callable[[Request], None], request: Request, lease: Lease) -> None:
+    """After a wait: whether the request may still be sent. The connection is whole."""
+    try:
+        guard(request)
+    except BaseException:
+        lease.release(reusable=True)
+        raise
 
 
 _RECLAIMED: Any = SimpleNamespace(_slots=SimpleNamespace(is_shut=True))

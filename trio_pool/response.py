@@ -7,23 +7,30 @@ back, so it can be closed from anywhere, in another task too.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import trio
 
+from ._core.dialects import read_usage
+from ._core.outcomes import Outcome, RetryRules, kind_of
 from ._net.exchange import DRAIN_LIMIT, Exchange
 from ._net.switched import SwitchedStream
 from ._wire.decoding import Decoder, decoder_for
 from ._wire.lines import LineDecoder, known_charset
 from .errors import DecodingError, LimitExceeded, ReadError, StatusError, TrioPoolError, UsageError
+from .events import Attempt
 from .headers import Headers
 from .messages import Timings
 from .sse import EventParser, ServerSentEvent
+
+if TYPE_CHECKING:
+    from .providers import Provider
 
 T = TypeVar("T")
 
@@ -50,6 +57,9 @@ class Response:
     :ivar status_code: such as 200.
     """
 
+    _provider: Provider | None = None  # whose upstream answered
+    _attempts: tuple[Attempt, ...] = ()
+    _report: Callable[[int | None], None] | None = None  # is told the tokens that the answer says it used
     _headers: Headers | None = None
     _content: bytes | None = None
     _is_streamed = False
@@ -113,6 +123,17 @@ class Response:
         )
 
     @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """How it came about: every try of the request, in order; the last is this response's own."""
+        if not self._attempts:
+            kind = kind_of(Outcome(status=self.status_code), RetryRules()).value
+            origin, ended = str(self.request.origin), self._exchange.head_at or self._asked_at
+            result, started = str(self.status_code), self._asked_at
+            own = Attempt(upstream=origin, result=result, kind=kind, started=started, ended=ended, waited=0.0)
+            self._attempts = (own,)
+        return self._attempts
+
+    @property
     def is_closed(self) -> bool:
         """Whether the connection has been given back."""
         return self._lease is None
@@ -125,7 +146,11 @@ class Response:
         if self.status_code < 400:
             return self
         what = f"the server answered {self.status_code} {self.reason}".rstrip()
-        raise StatusError(what, status_code=self.status_code, origin=self.request.origin, may_have_been_processed=True)
+        error = StatusError(
+            what, status_code=self.status_code, origin=self.request.origin, may_have_been_processed=True
+        )
+        error.attempts = self.attempts
+        raise error
 
     # ---- the body, whole ----
 
@@ -145,6 +170,8 @@ class Response:
                 self._release(self._exchange.ended_at)
                 await trio.lowlevel.checkpoint_if_cancelled()
             self._content = raw if decoder is None else await self._decode(decoder, raw)
+            if self._report is not None:
+                self._report(read_usage(self._content))
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
         return self._content
@@ -239,6 +266,35 @@ class Response:
         decoder = self._begin()
         return BodyIterator(self, self._receive_piece, decoder, feed, finish, slice_size)
 
+    # ---- a look ahead, for whoever judges it before the caller gets it ----
+
+    async def _foresee(self, is_enough: Callable[[bytes], bool], bound: int, due: float = math.inf) -> bytes:
+        """What is to come of the body, decoded as far as it can be; see `Exchange.foresee`. It stays in place."""
+        seen = await self._exchange.foresee(lambda raw: is_enough(self._decoded(raw, bound)), bound, due)
+        return self._decoded(seen, bound)
+
+    def _decoded(self, raw: bytes, bound: int) -> bytes:
+        """The beginning of a body, as much of it as makes sense, about `bound` bytes at most."""
+        decoded = bytearray()
+        try:
+            decoder = decoder_for(self._head.codings)
+            for piece in (raw,) if decoder is None else decoder.feed(raw):
+                decoded += piece
+                if len(decoded) >= bound:
+                    break
+        except DecodingError:
+            pass
+        return bytes(decoded)
+
+    @property
+    def _is_at_hand(self) -> bool:
+        """Whether all of the body has arrived, so that reading it does not wait."""
+        return self._exchange.complete or self._exchange.is_at_end
+
+    @property
+    def _was_read(self) -> bool:
+        return self._content is not None
+
     # ---- another protocol ----
 
     def take_stream(self) -> SwitchedStream:
@@ -321,8 +377,10 @@ class Response:
         self._is_reading = True
         try:
             result = await receive()
-        except BaseException:
+        except BaseException as error:
             self._release()
+            if isinstance(error, TrioPoolError) and not error.attempts:
+                error.attempts = self._attempts
             raise
         finally:
             self._is_reading = False

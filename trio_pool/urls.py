@@ -52,6 +52,16 @@ class Proxy:
         return None if self.user is None else basic(self.user, self.password)
 
 
+@attrs.frozen(eq=False)
+class Identity:
+    """Whose credentials travel on a connection. It equals nothing but itself, whatever it is called.
+
+    :ivar name: what it is called.
+    """
+
+    name: str
+
+
 @attrs.frozen(cache_hash=True)
 class Origin:
     """Where a connection leads: whatever makes two connections not interchangeable.
@@ -62,6 +72,7 @@ class Origin:
     :ivar uds: the path of a Unix socket that is dialled instead of host and port, or None.
     :ivar proxy: what is dialled instead of host and port, or None.
     :ivar sni: the name that TLS asks for and checks instead of the host, or None.
+    :ivar upstream: the upstream of a client that it belongs to, shown by its name, or None.
     """
 
     scheme: str = attrs.field(converter=_lower, validator=attrs.validators.in_(DEFAULT_PORTS))
@@ -70,12 +81,14 @@ class Origin:
     uds: str | None = None
     proxy: Proxy | None = None
     sni: str | None = None
+    upstream: Identity | None = None
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         via = f" over {self.uds}" if self.uds is not None else f" by {self.proxy}" if self.proxy is not None else ""
         alias = "" if self.sni is None else f" as {self.sni}"
-        return f"{self.scheme}://{host}:{self.port}{alias}{via}"
+        owner = "" if self.upstream is None else f" for {self.upstream.name}"
+        return f"{self.scheme}://{host}:{self.port}{alias}{via}{owner}"
 
 
 @attrs.frozen

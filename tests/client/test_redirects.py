@@ -32,6 +32,7 @@ from trio_pool.client import redirected
 from .network import Received, ScriptedNetwork, response
 
 FROM = "http://h/dir/start?key=secret"
+ONCE = PoolConfig(retry_attempts=1)  # what comes is shown as it is
 REDIRECTS = [301, 302, 303, 307, 308]
 CREDENTIALS = {"Authorization": "s3cret", "Cookie": "s3cret", "Proxy-Authorization": "s3cret"}
 
@@ -48,7 +49,7 @@ def redirecting(location: str, status: int = 302) -> ScriptedNetwork:
 
 
 async def follow(network: ScriptedNetwork, method: str = "GET", **options: Any) -> Response:
-    async with open_client(network=network, follow_redirects=True) as client:
+    async with open_client(ONCE, network=network, follow_redirects=True) as client:
         answer = await client.request(method, FROM, **options)
         assert client.pool.statistics().leased == 0
     return answer
@@ -320,7 +321,7 @@ async def test_the_total_timeout_spans_the_whole_chain(autojump_clock: trio.test
 
 async def test_every_hop_has_the_requests_own_timeouts(autojump_clock: trio.testing.MockClock) -> None:
     network = ScriptedNetwork([response(b"", "Location: /there", status="302 Found")])
-    async with open_client(network=network, follow_redirects=True) as client:
+    async with open_client(ONCE, network=network, follow_redirects=True) as client:
         with pytest.raises(ReadTimeout, match="within 3 s"):
             await client.get(FROM, timeouts=Timeouts(read=3))
 

@@ -321,7 +321,7 @@ async def test_two_clients_may_share_a_pool() -> None:
 
 async def test_a_requests_own_timeout_counts(autojump_clock: trio.testing.MockClock) -> None:
     network = ScriptedNetwork([[]], [[]])
-    async with open_client(PoolConfig(read_timeout=50), network=network) as client:
+    async with open_client(PoolConfig(read_timeout=50, retry_attempts=1), network=network) as client:
         started = trio.current_time()
         with pytest.raises(trio_pool.ReadTimeout, match="within 3 s"):
             await client.get(URL, timeouts=Timeouts(read=3))

@@ -18,6 +18,7 @@ from trio_pool import (
     Headers,
     LimitExceeded,
     Origin,
+    PoolConfig,
     ReadError,
     ReadTimeout,
     RemoteProtocolError,
@@ -35,6 +36,7 @@ from .network import Reply, ScriptedNetwork, chunk, response
 
 URL = "http://h:8000/a?key=secret"
 HERE = Origin("http", "h", 8000)
+ONCE = PoolConfig(retry_attempts=1)  # what comes is shown as it is
 
 
 class Asked:
@@ -56,13 +58,13 @@ class Asked:
 @asynccontextmanager
 async def asked(reply: Reply, method: str = "GET", **options: Any) -> AsyncIterator[Asked]:
     network = ScriptedNetwork([reply])
-    async with open_client(network=network) as client, client.stream(method, URL, **options) as answer:
+    async with open_client(ONCE, network=network) as client, client.stream(method, URL, **options) as answer:
         yield Asked(client, network, answer)
 
 
 async def fetch(reply: Reply, method: str = "GET", **options: Any) -> Response:
     """A response that was read whole."""
-    async with open_client(network=ScriptedNetwork([reply])) as client:
+    async with open_client(ONCE, network=ScriptedNetwork([reply])) as client:
         return await client.request(method, URL, **options)
 
 
@@ -596,7 +598,7 @@ async def test_timings_say_how_long_the_parts_took(autojump_clock: trio.testing.
 
 async def test_errors_carry_the_origin_the_phase_and_the_seconds(autojump_clock: trio.testing.MockClock) -> None:
     network = ScriptedNetwork([[]], [[response(b"ab", length=5)]])
-    async with open_client(network=network) as client:
+    async with open_client(ONCE, network=network) as client:
         with pytest.raises(ReadTimeout) as caught:
             await client.get(URL, timeouts=Timeouts(first_byte=4))
         error = caught.value

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_pool import PoolConfig, Timeouts, TrioPoolError, UsageError
+from trio_pool import PoolConfig, RetryStrategy, Timeouts, TrioPoolError, UsageError
 
 DEFAULTS: dict[str, Any] = {
     "max_connections": 100,
@@ -21,6 +21,8 @@ DEFAULTS: dict[str, Any] = {
     "keepalive_timeout": 30.0,
     "connection_timeout": 5.0,
     "read_timeout": 30.0,
+    "retry_attempts": 3,
+    "retry_strategy": RetryStrategy.EXPONENTIAL_BACKOFF,
     "acquire_timeout": 10.0,
     "write_timeout": 30.0,
     "first_byte_timeout": None,
@@ -35,8 +37,8 @@ DEFAULTS: dict[str, Any] = {
     "max_decoded_size": 268_435_456,
     "codec": "fast",
 }
-COUNTS = [name for name in DEFAULTS if name.startswith("max_") and name != "max_lifetime"]
-SECONDS = [name for name in DEFAULTS if name not in [*COUNTS, "codec"]]
+COUNTS = [name for name in DEFAULTS if name.startswith(("max_", "retry_a")) and name != "max_lifetime"]
+SECONDS = [name for name in DEFAULTS if name not in [*COUNTS, "codec", "retry_strategy"]]
 OF_A_REQUEST = ["acquire", "connection", "write", "first_byte", "read", "total"]
 
 NO_NUMBERS: list[Any] = [math.nan, "5", b"5", True, False, [5], Decimal(5), 1j, object]
@@ -69,7 +71,7 @@ def test_none_and_infinity_are_no_limit(name: str) -> None:
     assert getattr(configured_with(name, math.inf), name) == math.inf
 
 
-@pytest.mark.parametrize(("name", "value"), [("codec", "h11"), *((name, 7) for name in [*COUNTS, *SECONDS])])
+@pytest.mark.parametrize(("name", "value"), [("codec", "h11"), ("retry_strategy", RetryStrategy.LINEAR), *((name, 7) for name in [*COUNTS, *SECONDS])])
 def test_a_field_changes_itself_alone(name: str, value: Any) -> None:
     assert values(configured_with(name, value)) == {**DEFAULTS, name: value}
 

@@ -30,6 +30,8 @@ FLOORS: list[set[str]] = [
     {"testing"},
     {"__init__"},
     {"client", "transports"},
+    {"attempts", "failover"},
+    {"turnstile"},
     {"upstreams", "providers"},
     {"pool", "leasing", "places"},
     {"response"},

@@ -199,11 +199,18 @@ class Group:
         member.limiter.settle(permit.charge, tokens, now)
         self._tell_breaker(permit, MEANINGS[kind].health, now)
         self._tell_limit(permit, kind)
-        if wait and MEANINGS[kind].where != "nowhere":
-            self._pause(member, wait, now)
-        elif kind is Kind.LIMITED and permit.granted_at >= member.paused_at:
-            self._pause(member, self._own_wait(member), now)
+        self._heed(member, kind, wait, permit.granted_at, now)
         self._note(member, *before)
+        self._settle(now)
+
+    def used(self, permit: Permit, tokens: float, *, now: float) -> None:
+        """An attempt is known to have used so many tokens; it may have ended before."""
+        permit.member.limiter.used(permit.charge, tokens, now)
+        self._settle(now)
+
+    def told(self, member: Member, kind: Kind, wait: float | None, *, sent: float, now: float) -> None:
+        """An attempt without a permit, sent at that time, has ended: what it says of a pause is heeded."""
+        self._heed(member, kind, wait, sent, now)
         self._settle(now)
 
     # ---- telling the parts ----
@@ -238,6 +245,13 @@ class Group:
         """How long to leave a member alone that does not say how long: as long as a retry would wait."""
         member.refusals += 1
         return backoff(RetryStrategy.EXPONENTIAL_BACKOFF, member.refusals, self._chance())
+
+    def _heed(self, member: Member, kind: Kind, wait: float | None, sent: float, now: float) -> None:
+        """Make the pause that an attempt's end asks for; one that was sent before the last says nothing new."""
+        if wait and MEANINGS[kind].where != "nowhere":
+            self._pause(member, wait, now)
+        elif kind is Kind.LIMITED and sent >= member.paused_at:
+            self._pause(member, self._own_wait(member), now)
 
     def _pause(self, member: Member, wait: float, now: float) -> None:
         until = now + wait

@@ -46,10 +46,10 @@ class RetryBudget:
             self._at = now
         return self._left
 
-    def earn(self, now: float) -> None:
-        """A request has come: a new one, not another try."""
+    def earn(self, now: float, requests: int = 1) -> None:
+        """So many requests have come: new ones, not other tries. It does not matter when, but before the next retry."""
         self.left(now)
-        self._add(self._share)
+        self._add(self._share * requests)
 
     def spend(self, now: float) -> bool:
         """Take one retry out, or say that there is none."""

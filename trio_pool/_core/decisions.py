@@ -79,10 +79,22 @@ class Waiter:
 class Queue:
     """One origin's slots and waiters. What is not dialling, idle or closing is leased."""
 
-    __slots__ = ("closing", "covered", "covering", "dialling", "idle", "in_line", "origin", "slots", "uncovered")
+    __slots__ = (
+        "closing",
+        "covered",
+        "covering",
+        "dialling",
+        "idle",
+        "in_line",
+        "most",
+        "origin",
+        "slots",
+        "uncovered",
+    )
 
-    def __init__(self, origin: Hashable) -> None:
+    def __init__(self, origin: Hashable, most: float) -> None:
         self.origin = origin
+        self.most = most  # how many slots it may have
         self.slots = 0
         self.dialling = 0
         self.covering = 0  # those dials that may serve anyone

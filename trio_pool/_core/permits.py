@@ -79,6 +79,11 @@ class Permit:
     granted_at: float
     is_open: bool = True
 
+    @property
+    def is_probe(self) -> bool:
+        """Whether it tells if the upstream has recovered."""
+        return self.member.breaker.is_probe(self.ticket)
+
 
 @attrs.define(eq=False)
 class Place:

@@ -170,6 +170,7 @@ class Charge:
     tokens: float
     is_answered: bool = False
     is_settled: bool = False
+    is_told: bool = False  # whether the actual usage is known
 
 
 class RateLimiter:
@@ -213,7 +214,7 @@ class RateLimiter:
         if charge.is_settled or charge.is_answered:
             return
         self._answer(charge)
-        charge.is_settled = True
+        charge.is_settled = charge.is_told = True
         self.requests.add(1, now)
         self.tokens.add(charge.tokens, now)
 
@@ -234,13 +235,19 @@ class RateLimiter:
                 bucket.correct(reading, unanswered=unanswered, is_latest=is_latest, now=now)
 
     def settle(self, charge: Charge, tokens: float | None, now: float) -> None:
-        """The request is over; it used so many tokens, or nobody knows and the estimate stands. Idempotent."""
+        """The request is over; it used so many tokens, or nobody knows yet and the estimate stands. Idempotent."""
         if charge.is_settled:
             return
         if not charge.is_answered:
             self._answer(charge)
         charge.is_settled = True
         if tokens is not None:
+            self.used(charge, tokens, now)
+
+    def used(self, charge: Charge, tokens: float, now: float) -> None:
+        """The request used so many tokens, which may be known after it was settled. Only the first word counts."""
+        if not charge.is_told:
+            charge.is_told = True
             self.tokens.add(charge.tokens - tokens, now)
 
     def _answer(self, charge: Charge) -> None:

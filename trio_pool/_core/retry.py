@@ -164,7 +164,7 @@ class Course:
     """
 
     tries: int
-    most: int
+    most: float
     deadline: float
     ceiling: float
     request: Repeatable
@@ -173,7 +173,7 @@ class Course:
         self,
         *,
         strategy: RetryStrategy,
-        most: int,
+        most: float,
         budget: RetryBudget,
         request: Repeatable,
         deadline: float = math.inf,
@@ -187,14 +187,20 @@ class Course:
         self.ceiling = ceiling
         self._budget = budget
         self._holds = False  # a retry taken from the budget and not begun
+        self._held = False  # whether the last attempt was begun with one
 
     def begin(self, now: float) -> bool:
         """An attempt is about to be sent; False: it is too late for it, and it must not be."""
         if now >= self.deadline:
             return False
         self.tries += 1
-        self._holds = False
+        self._held, self._holds = self._holds, False
         return True
+
+    def withdraw(self) -> None:
+        """The attempt that was begun last was not sent after all: as if it had not been begun."""
+        self.tries -= 1
+        self._holds = self._held
 
     def judge(self, outcome: Outcome, rules: RetryRules, *, now: float, chance: float, has_other: bool) -> Again | Stop:
         """What is to be done after an attempt.

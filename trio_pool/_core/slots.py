@@ -45,6 +45,7 @@ class Slots:
     """The slots of one pool. See the module's docstring; times are in seconds, limits may be `math.inf`.
 
     :param is_dead: the freshness check, called synchronously on a connection that is about to be reused.
+    :param most_of: how many slots an origin may have, where that is not `max_connections_per_host` for all.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Slots:
         max_lifetime: float,
         max_requests_per_connection: float,
         is_dead: Callable[[Any], bool],
+        most_of: Callable[[Any], float] | None = None,
     ) -> None:
         self.decisions: deque[Decision] = deque()
         self.open = True  # takes new requests
@@ -67,6 +69,7 @@ class Slots:
         self.is_shut = False  # has closed everything, and closes whatever comes back
         self._max_slots = max_connections
         self._max_per_host = max_connections_per_host
+        self._most_of = most_of
         self._max_waiting = max_waiting
         self._keepalive = keepalive_timeout
         self._lifetime = max_lifetime
@@ -160,7 +163,7 @@ class Slots:
         """Dial until the origin has `count` slots or there is no room. Evicts nobody, asks no one to wait."""
         queue = self._queue(origin)
         dials: list[Slot] = []
-        while self.open and queue.slots < min(count, self._max_per_host) and self.slots < self._max_slots:
+        while self.open and queue.slots < min(count, queue.most) and self.slots < self._max_slots:
             dials.append(self._new_slot(queue, None))
         self._forget_if_empty(queue)
         return dials
@@ -430,7 +433,8 @@ class Slots:
     def _queue(self, origin: Hashable) -> Queue:
         queue = self._queues.get(origin)
         if queue is None:
-            queue = self._queues[origin] = Queue(origin)
+            most = self._max_per_host if self._most_of is None else self._most_of(origin)
+            queue = self._queues[origin] = Queue(origin, most)
         return queue
 
     def _forget_if_empty(self, queue: Queue) -> None:
@@ -441,10 +445,10 @@ class Slots:
         """Whether a new waiter would be covered at once, by a dial or after an eviction."""
         if queue.covering > len(queue.covered):
             return True
-        return queue.slots < self._max_per_host and (self.slots < self._max_slots or bool(self._idle))
+        return queue.slots < queue.most and (self.slots < self._max_slots or bool(self._idle))
 
     def _join_line(self, queue: Queue) -> None:
-        if queue.uncovered and queue.slots < self._max_per_host and not queue.in_line:
+        if queue.uncovered and queue.slots < queue.most and not queue.in_line:
             queue.in_line = True
             heapq.heappush(self._line, (next(iter(queue.uncovered)).number, queue))
 
@@ -452,7 +456,7 @@ class Slots:
         """The origin in line whose uncovered waiter is the oldest; drops and mends entries out of date."""
         while self._line:
             number, queue = self._line[0]
-            if not queue.uncovered or queue.slots >= self._max_per_host:
+            if not queue.uncovered or queue.slots >= queue.most:
                 heapq.heappop(self._line)
                 queue.in_line = False
                 self._forget_if_empty(queue)

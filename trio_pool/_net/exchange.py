@@ -183,6 +183,22 @@ class Exchange:
                 await self._fill()
             await self.pace(self.received - before)
 
+    async def foresee(self, is_enough: Callable[[bytes], bool], bound: int, due: float = math.inf) -> bytes:
+        """What is to come of the body, all of it or at least so much; whoever reads it afterwards gets it all the same.
+
+        :param is_enough: whether so much will do.
+        :param bound: bytes that will do in any case.
+        :param due: when it must have come.
+        :raises ReadTimeout, TotalTimeout, ReadError: it does not come.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            seen = b"".join([event for event in self.events if type(event) is bytes])
+            if self.complete or self.is_at_end or len(seen) >= bound or is_enough(seen):
+                return seen
+            if not self.parse():
+                await self._fill(due)
+
     def drain_nowait(self) -> None:
         """Take what is there of the response, up to a bound, without waiting or raising."""
         bound = self.received + DRAIN_LIMIT
@@ -436,6 +452,12 @@ class Exchange:
         self.connection.unyielded = 0
 
     # ---- errors ----
+
+    @property
+    def was_broken_off(self) -> bool:
+        """Whether the server or the network ended it before its end, and not we."""
+        is_slow = self.connection.is_overdue and self.ended_at is None and trio.current_time() < self.deadline
+        return self._died or self.failure is not None or is_slow
 
     @property
     def may_be_sent_again(self) -> bool:
