@@ -43,9 +43,11 @@ from .events import InterimResponse
 from .headers import Headers
 from .messages import Request, Timings
 from .pool import Pool, open_pool
+from .providers import Provider
 from .response import Response
 from .sse import ServerSentEvent
 from .strategy import RetryStrategy
+from .upstreams import Upstream
 from .urls import Origin
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "PoolFull",
     "PoolStatistics",
     "PoolTimeout",
+    "Provider",
     "ProxyError",
     "QuotaExceeded",
     "RateLimited",
@@ -89,6 +92,7 @@ __all__ = [
     "TotalTimeout",
     "TrioPoolError",
     "UnsupportedProtocol",
+    "Upstream",
     "UsageError",
     "WriteError",
     "WriteTimeout",

@@ -4,8 +4,8 @@ Strategy
 --------
 Nearly every request of a plain client is served by its first try, which goes straight from `client.py` to the pool:
 this module is entered when that try has failed, and for what needs more from the start (a group of upstreams, an origin
-that asked for a pause, observers, a `prepare` hook). A `Way` is one request's way through its attempts. What to do after
-each is decided by `_core/retry.py` (whether, and when) and `_core/balance.py` (where); here it is carried out:
+that asked for a pause, observers, a `prepare` hook). A `Way` is one request's way through its attempts. What to do
+after each is decided by `_core/retry.py` (whether, and when) and `_core/balance.py` (where); here it is carried out:
 
     permit ── key, prepare ── the pool ── head ── a look at the body, where it says more ── judge ─┬─ response
       ▲                                                                                            │
@@ -320,7 +320,7 @@ class Way:
         request: Request | None = None
         done: Try | None = None
         try:
-            request = await self._ready(permit)
+            request = await self._ready_in_time(permit)
             if request.guard is not None:
                 request.guard(request)
             done = self._begin(permit)
@@ -334,6 +334,13 @@ class Way:
             self._cut(done, permit, was_sent=request is not None and request.was_sent)
             raise
         return await self._examine(done, response)
+
+    async def _ready_in_time(self, permit: Permit | None) -> Request:
+        if self._deadline == math.inf:
+            return await self._ready(permit)
+        with trio.CancelScope(deadline=self._deadline):
+            return await self._ready(permit)
+        raise self._too_late()
 
     def _begin(self, permit: Permit | None) -> Try:
         now = trio.current_time()

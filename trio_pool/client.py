@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import Any, Unpack
 
+import attrs
 import trio
 import yarl
 
@@ -18,14 +19,17 @@ from ._version import __version__
 from ._wire.decoding import ACCEPT_ENCODING
 from ._wire.fast_codec import plain_head
 from .attempts import Attempts, Prepare
+from .calls import Call, checked
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
+from .failover import GroupWay
 from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
-from .messages import Held, Request, RequestOptions
+from .messages import IDEMPOTENCY_KEY, Held, Request, RequestOptions
 from .pool import Pool, open_pool
 from .response import Response, Streaming
-from .urls import parse_url, redact, target_of
+from .upstreams import Fleet, Upstream
+from .urls import folder, redact, target_of
 
 MAX_REDIRECTS = 20
 
@@ -58,7 +62,9 @@ async def open_client(
     observers: Iterable[Observer] = (),
     network: Network | None = None,
     follow_redirects: bool = False,
+    upstreams: Iterable[Upstream] = (),
     prepare: Prepare | None = None,
+    hedging: bool = False,
 ) -> AsyncGenerator[Client]:
     """A client on a pool of its own, open for the time of the `async with`.
 
@@ -71,14 +77,27 @@ async def open_client(
     :param observers: who is told of events; see `trio_pool.events`.
     :param network: what resolves, connects and supplies chance; by default the machine's.
     :param follow_redirects: whether to follow up to 20 of them (False). Credentials never cross origins.
+    :param upstreams: where requests with relative URLs go, to whichever serves them; see `Upstream`. They have keys of
+        their own: a request to them with credentials is refused.
     :param prepare: is called with each `Request` at the last moment before each try; gives header fields that are added
         to it, in place of those of the same name, or an awaitable of them. What it raises comes out as it is.
+    :param hedging: whether a request to upstreams that may be sent twice gets a second try beside the first, on another
+        upstream, when its first byte is later than 19 of 20 before it were (False).
     :raises UnsupportedProtocol: `base_url` is not http or https, or has no host.
-    :raises UsageError: it has a query or a fragment, `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
+    :raises UsageError: it has a query or a fragment, `config` is no `PoolConfig`, or `proxy` is no proxy's URL; or the
+        upstreams speak different dialects, do not fit into the pool, or stand beside a `base_url`.
     :raises LocalProtocolError: a header that would break HTTP/1.1.
     """
     async with open_pool(config, tls=tls, proxy=proxy, uds=uds, observers=observers, network=network) as pool:
-        yield Client(pool, base_url=base_url, headers=headers, follow_redirects=follow_redirects, prepare=prepare)
+        yield Client(
+            pool,
+            base_url=base_url,
+            headers=headers,
+            follow_redirects=follow_redirects,
+            upstreams=upstreams,
+            prepare=prepare,
+            hedging=hedging,
+        )
 
 
 class Client:
@@ -94,14 +113,18 @@ class Client:
         base_url: str | None = None,
         headers: HeaderTypes = None,
         follow_redirects: bool = False,
+        upstreams: Iterable[Upstream] = (),
         prepare: Prepare | None = None,
+        hedging: bool = False,
     ) -> None:
         self.pool = pool
-        self._base_url = None if base_url is None else _folder(base_url)
+        self._base_url = None if base_url is None else folder(base_url)
         self._headers = CheckedHeaders.of(_merge(_defaults(), encode_headers(headers)))
         self._follows = follow_redirects
         self._attempts = Attempts(pool, prepare)
         self._guard = self._attempts.guard
+        self._hedges = hedging
+        self._fleet = self._assemble(list(upstreams), headers) if upstreams else None
         self._bare = lru_cache(maxsize=1024)(self._prepare)  # programs ask the same URLs again
 
     def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Streaming:
@@ -163,6 +186,8 @@ class Client:
 
     async def _send(self, method: str, url: str, options: RequestOptions) -> Response:
         """Send a request, follow where it leads; the response is open."""
+        if self._fleet is not None and not _ABSOLUTE.match(url):
+            return await self._send_to_group(self._fleet, method, url, options)
         request = (
             self._bare(method, url).twin() if not options and type(url) is str else self._build(method, url, options)
         )
@@ -188,6 +213,24 @@ class Client:
         finally:
             del came  # an error holds this frame
 
+    async def _send_to_group(self, fleet: Fleet, method: str, url: str, options: RequestOptions) -> Response:
+        started = trio.current_time()
+        own = encode_headers(options.get("headers"))
+        key = _key_of(options)
+        if key is not None and not any(name.lower() == IDEMPOTENCY_KEY.lower() for name, _ in own):
+            own += encode_headers([("Idempotency-Key", key)])
+        call = Call(method, url, options, _merge(self._headers.raw, own))
+        response = await GroupWay(self._attempts, fleet, call, hedges=self._hedges).go()
+        if not self._follows:
+            return response
+        return await self._follow_on(response, started + self.pool.config.limits_for(call.timeouts).total)
+
+    def _assemble(self, upstreams: list[Upstream], headers: HeaderTypes) -> Fleet | None:
+        if self._base_url is not None:
+            raise UsageError("a client has a base_url or upstreams, not both")
+        checked(headers)
+        return Fleet(self.pool, upstreams) if upstreams else None
+
     def _prepare(self, method: str, url: str) -> Request:
         """A request without any options, to be sent again and again."""
         request = self._build(method, url, {})
@@ -200,13 +243,16 @@ class Client:
         own = options.get("headers")
         headers = self._headers if own is None else CheckedHeaders.of(_merge(self._headers.raw, encode_headers(own)))
         complete: Any = {**options, "headers": headers}
-        if options.get("idempotency_key") is True:
-            complete["idempotency_key"] = secrets.token_hex(16)
+        if "idempotency_key" in options:
+            complete["idempotency_key"] = _key_of(options)
         return Request(method, url, **complete)
 
     async def _follow(self, request: Request) -> Response:
         deadline = trio.current_time() + self.pool.config.limits_for(request.timeouts).total
-        response = await self._try(request, deadline)
+        return await self._follow_on(await self._try(request, deadline), deadline)
+
+    async def _follow_on(self, response: Response, deadline: float) -> Response:
+        request = response.request
         for _ in range(MAX_REDIRECTS):
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or location is None:
@@ -239,11 +285,13 @@ def redirected(request: Request, status_code: int, location: str) -> Request:
         dropped |= _OF_A_BODY
     if request.is_streamed and content is not None:
         raise UsageError(f"the redirect to {redact(url)} needs the streamed body again", origin=request.origin)
-    if target_of(url).origin != request.origin:
+    if target_of(url).origin != attrs.evolve(request.origin, upstream=None):
         dropped |= _CREDENTIALS
     kept = [(name, value) for name, value in request.raw_headers if name.lower() not in dropped]
     onward = Request(method, url, headers=kept, content=content)
     onward.timeouts = request.timeouts
+    if not dropped & _CREDENTIALS:
+        onward.origin = request.origin
     return onward
 
 
@@ -263,11 +311,12 @@ def _join(request: Request, location: str) -> str:
     return url
 
 
-def _folder(base_url: str) -> str:
-    parsed = parse_url(base_url)
-    if parsed.raw_query_string or parsed.raw_fragment:
-        raise UsageError(f"the base URL {redact(base_url)!r} must have neither query nor fragment")
-    return base_url.rstrip("/?#") + "/"
+def _key_of(options: RequestOptions) -> str | None:
+    """The idempotency key that is asked for."""
+    key: Any = options.get("idempotency_key")
+    if key is not None and not isinstance(key, (str, bool)):
+        raise UsageError(f"idempotency_key must be text or True, not {type(key).__name__}")
+    return secrets.token_hex(16) if key is True else key or None
 
 
 @lru_cache(maxsize=1)

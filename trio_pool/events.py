@@ -36,7 +36,7 @@ class Attempt:
     waited: float
 
     def __str__(self) -> str:
-        waited = f" (having waited {self.waited:.3f} s)" if self.waited > 0 else ""
+        waited = f" (having waited {self.waited:.3f} s)" if self.waited >= 0.001 else ""
         return f"{self.result} from {self.upstream} after {self.ended - self.started:.3f} s{waited}"
 
 

@@ -124,6 +124,18 @@ def parse_url(url: str) -> yarl.URL:
     raise UsageError(f"the URL {redact(url)!r} has a host or port that cannot be")
 
 
+def folder(base_url: str) -> str:
+    """A base URL, to which relative ones are appended.
+
+    :raises UsageError: it has a query or a fragment.
+    :raises UnsupportedProtocol: it is not http or https, or has no host.
+    """
+    parsed = parse_url(base_url)
+    if parsed.raw_query_string or parsed.raw_fragment:
+        raise UsageError(f"the base URL {redact(base_url)!r} must have neither query nor fragment")
+    return base_url.rstrip("/?#") + "/"
+
+
 def is_host(host: str) -> bool:
     """Whether this can be the name or address of a host."""
     return _HOST.fullmatch(host) is not None
