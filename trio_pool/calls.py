@@ -115,7 +115,7 @@ def checked(headers: Any) -> RawHeaders:
 
 def _renamed(body: Any, models: Mapping[str, str]) -> Any:
     if not isinstance(body, Mapping) or not models:
-        return body
+        return cast("Any", body)
     known = cast("Mapping[str, Any]", body)
     model = known.get("model")
     return {**known, "model": models[model]} if isinstance(model, str) and model in models else known

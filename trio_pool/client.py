@@ -18,17 +18,20 @@ from ._net.network import Network
 from ._version import __version__
 from ._wire.decoding import ACCEPT_ENCODING
 from ._wire.fast_codec import plain_head
-from .attempts import Attempts, Prepare
+from .attempts import Attempts
 from .calls import Call, checked
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
 from .failover import GroupWay
+from .fleet import Fleet
 from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
 from .messages import IDEMPOTENCY_KEY, Held, Request, RequestOptions
+from .plain import PlainWay
 from .pool import Pool, open_pool
 from .response import Response, Streaming
-from .upstreams import Fleet, Upstream
+from .tries import Prepare
+from .upstreams import Upstream
 from .urls import folder, redact, target_of
 
 MAX_REDIRECTS = 20
@@ -196,9 +199,9 @@ class Client:
     async def _try(self, request: Request, deadline: float | None = None) -> Response:
         """Send a request, and again where that helps. Nearly all are served by a first try straight to the pool."""
         attempts = self._attempts
-        if attempts.is_needed:
-            return await attempts.send(request, deadline)
         attempts.requests += 1
+        if attempts.is_needed:
+            return await PlainWay(attempts, request, trio.current_time(), deadline).go()
         request.guard = self._guard
         started = trio.current_time()
         came: Response | TrioPoolError | Held
@@ -209,7 +212,7 @@ class Client:
         except (TrioPoolError, Held) as error:
             came = error
         try:
-            return await attempts.resume(request, started, deadline, came)
+            return await PlainWay(attempts, request, started, deadline).go(None if isinstance(came, Held) else came)
         finally:
             del came  # an error holds this frame
 

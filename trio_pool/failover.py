@@ -19,14 +19,16 @@ from ._core.outcomes import Kind, Outcome
 from ._core.permits import Permit
 from ._core.retry import Repeatable
 from ._net.exchange import DRAIN_LIMIT
-from .attempts import Attempts, Try, Way, prepared
+from .attempts import Attempts
 from .calls import Call
 from .errors import TrioPoolError
+from .fleet import Fleet, endpoint_of
 from .messages import Held, Request
 from .response import Response
 from .sse import EventParser
+from .tries import Try, prepared
 from .turnstile import Turnstile, name_of
-from .upstreams import Fleet, endpoint_of
+from .ways import Way
 
 
 class GroupWay(Way):

@@ -23,7 +23,7 @@ from trio_pool import (
 )
 from trio_pool.events import AttemptEnded, AttemptStarted, Event, GaveUp, Retrying, UpstreamPaused
 
-from .network import Received, Reply, ScriptedNetwork, response
+from .network import MemoryStream, Received, Reply, ScriptedNetwork, response
 
 URL = "http://h:8000/a?key=s3cret"
 BUSY = response(b"busy", status="503 Busy")
@@ -189,6 +189,26 @@ async def test_a_body_that_is_made_once_is_not_sent_twice(autojump_clock: trio.t
     async with open_client(network=server.network) as client:
         assert (await client.put(URL, content=body())).status_code == 503
     assert len(server.times) == 1
+
+
+async def test_a_body_that_was_not_begun_can_still_be_sent(autojump_clock: trio.testing.MockClock) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"once"
+
+    network = RefusingOnce(lambda _: OK)
+    async with open_client(network=network) as client:
+        assert (await client.post(URL, content=body())).status_code == 200
+    assert [received.body for received in network.requests] == [b"once"]
+
+
+class RefusingOnce(ScriptedNetwork):
+    """Its first connection is refused."""
+
+    async def connect(self, address: tuple[str, int]) -> MemoryStream:
+        if len(self.attempts) < 2:
+            self.attempts.append(address)
+            raise ConnectionRefusedError(111, "Connection refused")
+        return await super().connect(address)
 
 
 async def test_a_body_that_can_be_made_again_is(autojump_clock: trio.testing.MockClock) -> None:

@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
 }
 COUNTS = [name for name in DEFAULTS if name.startswith(("max_", "retry_a")) and name != "max_lifetime"]
 SECONDS = [name for name in DEFAULTS if name not in [*COUNTS, "codec", "retry_strategy"]]
+OTHERS = [("codec", "h11"), ("retry_strategy", RetryStrategy.LINEAR)]
 OF_A_REQUEST = ["acquire", "connection", "write", "first_byte", "read", "total"]
 
 NO_NUMBERS: list[Any] = [math.nan, "5", b"5", True, False, [5], Decimal(5), 1j, object]
@@ -71,7 +72,7 @@ def test_none_and_infinity_are_no_limit(name: str) -> None:
     assert getattr(configured_with(name, math.inf), name) == math.inf
 
 
-@pytest.mark.parametrize(("name", "value"), [("codec", "h11"), ("retry_strategy", RetryStrategy.LINEAR), *((name, 7) for name in [*COUNTS, *SECONDS])])
+@pytest.mark.parametrize(("name", "value"), [*OTHERS, *((name, 7) for name in [*COUNTS, *SECONDS])])
 def test_a_field_changes_itself_alone(name: str, value: Any) -> None:
     assert values(configured_with(name, value)) == {**DEFAULTS, name: value}
 

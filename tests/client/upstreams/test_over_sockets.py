@@ -17,6 +17,7 @@ from trio_pool.providers import ANTHROPIC, GOOGLE, OPENAI
 
 from .world import assert_at_rest, results, turnstile
 
+PLAIN = PoolConfig()
 ASK: dict[str, Any] = {"model": "big", "messages": [{"role": "user", "content": "hello there"}]}
 CHAT = "/chat/completions"
 KINDS = {
@@ -29,8 +30,8 @@ KINDS = {
 @asynccontextmanager
 async def two(
     provider: Any = OPENAI,
-    config: PoolConfig = PoolConfig(),
-    **options: Any,  # noqa: B008  # frozen
+    config: PoolConfig = PLAIN,
+    **options: Any,
 ) -> AsyncGenerator[tuple[Provider, Provider, Client]]:
     """Two providers, the first of which is asked first, and a client on both."""
     async with open_provider() as a, open_provider() as b:

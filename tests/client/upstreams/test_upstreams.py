@@ -493,6 +493,22 @@ async def test_nothing_is_sent_in_a_pause(autojump_clock: trio.testing.MockClock
     assert [event.upstream for event in world.kinds(UpstreamPaused)] == ["a"]
 
 
+async def test_a_request_in_the_pools_line_is_not_sent_in_a_pause(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(SILENCE))
+    config = PoolConfig(acquire_timeout=30, retry_attempts=2)
+    async with world.open({"max_connections": 1}, config=config) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(1)
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(1)
+        world.connections[0].send(error("rate_limit_exceeded", "429 Slow", "Retry-After: 5"))
+    times = world.hosts[0].times
+    assert len(times) == 3
+    assert min(times[1:]) >= 7
+    assert len(world.connections) == 1, "a connection that was whole was not kept"
+    assert_at_rest(client)
+
+
 async def test_requests_wait_in_line_for_the_minute_instead_of_drawing_refusals(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
