@@ -41,7 +41,12 @@ FLOORS: list[set[str]] = [
 ]
 
 DEPENDENCIES = {"trio", "h11", "attrs", "yarl", "truststore"}
-EXTRAS = {"cli": {"click", "rich", "trustme"}, "_net": {"socksio"}, "_wire": {"brotli", "backports", "compression"}}
+EXTRAS = {
+    "cli": {"click", "rich", "trustme"},
+    "transports": {"httpx2", "httpcore2", "httpx", "httpcore"},
+    "_net": {"socksio"},
+    "_wire": {"brotli", "backports", "compression"},
+}
 
 
 def room_of(path: Path, package: Path) -> str:

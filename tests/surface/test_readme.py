@@ -1,7 +1,7 @@
 """README.md does what it says: its program runs, and what it names exists.
 
-What is expected of it: one block of Python, a whole program with one line `BASE_URL = "..."`; and commands, each
-on an indented line of its own.
+What is expected of it: a block of Python, a whole program with one line `BASE_URL = "..."`; and commands, each
+on an indented line of its own. A second block, with SDKs, is run by `transports/test_examples.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EVENTS = b"data: first\n\ndata: second\n\n"
 
 def program(base_url: str) -> str:
     """The program in the README, for a server of ours."""
-    [block] = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    block = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)[0]
     text, replaced = re.subn(r'^BASE_URL = "[^"]*"$', f'BASE_URL = "{base_url}"', block, flags=re.MULTILINE)
     assert replaced == 1
     return text

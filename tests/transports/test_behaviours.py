@@ -225,7 +225,7 @@ async def test_a_websocket_whose_server_goes_is_httpx2s_error(pool: Pool) -> Non
         with trio.fail_after(10), pytest.raises(ExceptionGroup) as caught:
             async with client.websocket(url.replace("http", "ws")) as session:
                 await session.receive_text()
-        assert caught.group_contains(httpx2.websockets.WebSocketNetworkError)  # type: ignore[attr-defined]  # imported by then
+        assert caught.group_contains(httpx2.websockets.WebSocketNetworkError)
     assert pool.statistics().leased == 0
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import trio_pool
 from trio_pool import PoolConfig, TrioPoolError, errors
-from trio_pool.transports._shared import ERRORS
+from trio_pool.transports._library import ERRORS
 
 from .libraries import Library
 from .servers import answering, certificates, ok
@@ -79,7 +79,8 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 
 
 def error_of(kind: type[TrioPoolError]) -> TrioPoolError:
-    return kind("so it is", **({"status_code": 500} if kind is errors.StatusError else {}))
+    more: Any = {"status_code": 500} if kind is errors.StatusError else {}
+    return kind("so it is", **more)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -14,50 +14,21 @@ import json
 import math
 import re
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any, cast
 
 import attrs
 
-from .. import errors as ours
 from ..config import Limits, PoolConfig
 from ..errors import LocalProtocolError, PoolFull, TrioPoolError, UnsupportedProtocol, UsageError
 from ..headers import RawHeaders, encode_headers
 from ..messages import Content, Request
 from ..response import BodyIterator, Response
 from ..urls import DEFAULT_PORTS, Origin, is_host
+from ._library import Library
 from ._network import NetworkStream
 from ._trace import RECEIVE_BODY, Trace, TracedContent
-
-ERRORS: Mapping[type[TrioPoolError], str] = {
-    ours.PoolTimeout: "PoolTimeout",
-    ours.PoolFull: "PoolTimeout",
-    ours.RateLimited: "PoolTimeout",
-    ours.QuotaExceeded: "PoolTimeout",
-    ours.PoolClosed: "ConnectError",
-    ours.ConnectTimeout: "ConnectTimeout",
-    ours.ConnectError: "ConnectError",
-    ours.TLSError: "ConnectError",
-    ours.AddressRefused: "ConnectError",
-    ours.ProxyError: "ProxyError",
-    ours.ReadTimeout: "ReadTimeout",
-    ours.TotalTimeout: "ReadTimeout",
-    ours.WriteTimeout: "WriteTimeout",
-    ours.ReadError: "ReadError",
-    ours.WriteError: "WriteError",
-    ours.RemoteProtocolError: "RemoteProtocolError",
-    ours.LimitExceeded: "RemoteProtocolError",
-    ours.StreamIncomplete: "RemoteProtocolError",
-    ours.StreamFailed: "RemoteProtocolError",
-    ours.LocalProtocolError: "LocalProtocolError",
-    ours.UsageError: "LocalProtocolError",
-    ours.UnsupportedProtocol: "UnsupportedProtocol",
-    ours.DecodingError: "DecodingError",
-    ours.TooManyRedirects: "TooManyRedirects",
-    ours.TrioPoolError: "TransportError",
-}
-"""What each of our errors becomes: the name of the library's class. A kind that is not here becomes as its base."""
 
 RETRY_COUNT = b"x-stainless-retry-count"
 """The header in which the OpenAI and Anthropic SDKs count their own retries."""
@@ -67,37 +38,6 @@ _VERSIONS = {"HTTP/1.1": b"HTTP/1.1", "HTTP/1.0": b"HTTP/1.0"}
 _TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: [!#$%&'*+\-.^_`|~0-9A-Za-z]+)*")  # RFC 9110 section 5.6.2
 _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
-
-
-@attrs.frozen
-class Library:
-    """The classes of one library.
-
-    :ivar errors: our errors, and what they become.
-    :ivar response: makes a response.
-    :ivar byte_stream: a body that is there whole.
-    :ivar body: makes the body of a response, over a `Body` of ours.
-    :ivar core: gives the library's lower half, imported when it is needed.
-    """
-
-    errors: Mapping[type[TrioPoolError], type[Exception]]
-    response: Callable[..., Any]
-    byte_stream: type
-    body: Callable[..., Any]
-    core: Callable[[], Any]
-
-    @classmethod
-    def of(cls, module: Any, core: Callable[[], Any], body: Callable[..., Any]) -> Library:
-        """The classes of a module such as httpx."""
-        errors = {kind: getattr(module, name) for kind, name in ERRORS.items()}
-        return cls(errors, module.Response, module.ByteStream, body, core)
-
-    def translate(self, error: BaseException) -> BaseException:
-        """The library's own error for one of ours; any other as it is."""
-        for kind in type(error).__mro__:
-            if kind in self.errors:
-                return self.errors[kind](str(error))
-        return error
 
 
 @attrs.frozen
@@ -131,30 +71,6 @@ def checked(raw: RawHeaders) -> RawHeaders:
     if names.count(b" ") != len(raw) - 1 or not _NAMES.fullmatch(names) or _BAD_IN_VALUE.search(values):
         return encode_headers(raw)  # which says what is wrong
     return [(name, value.strip(b" \t")) for name, value in raw]
-
-
-_OF_POOL = ("tls", "proxy", "uds", "observers", "network")
-_UNHEEDED = {
-    **dict.fromkeys(("verify", "cert", "ssl_context"), "tls="),
-    **dict.fromkeys(("limits", "http1", "http2"), "config="),
-    **dict.fromkeys(("transport", "mounts"), "a PoolTransport"),
-}
-
-
-def split_options(
-    config: PoolConfig, options: Mapping[str, Any], timeout: Callable[..., Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is the pool's of the options of `open_client`, and what the client's.
-
-    :raises UsageError: one has no effect on a client over this pool.
-    """
-    for name in options.keys() & _UNHEEDED.keys():
-        raise UsageError(f"the option {name!r} has no effect here: use {_UNHEEDED[name]}")
-    limits = config.limits
-    seconds = {"connect": limits.connection, "read": limits.read, "write": limits.write, "pool": limits.acquire}
-    own = timeout(**{name: None if value == math.inf else value for name, value in seconds.items()})
-    of_pool = {name: value for name, value in options.items() if name in _OF_POOL}
-    return of_pool, {"timeout": own, **{name: value for name, value in options.items() if name not in _OF_POOL}}
 
 
 class Adapter:
@@ -207,7 +123,7 @@ class Adapter:
         place = _place_of(url.raw_scheme, url.raw_host, url.port, _text(extensions.get("sni_hostname")))
         path: bytes = url.raw_path
         target = extensions.get("target", path)
-        if not isinstance(cast("Any", target), bytes) or not _TARGET.fullmatch(target):
+        if not isinstance(target, bytes) or not _TARGET.fullmatch(target):
             raise LocalProtocolError("the request's target has a character that must not be there")
         raw = checked(request.headers.raw)
         if not raw or (raw[0][0] != b"Host" and not any(name.lower() == b"host" for name, _ in raw)):

@@ -16,7 +16,8 @@ from typing import Any
 from ..client import Client
 from ..config import PoolConfig
 from ..pool import Pool, open_pool
-from ._shared import Adapter, Body, Library, split_options
+from ._library import Library, split_options
+from ._shared import Adapter, Body
 
 try:
     import httpx
