@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from . import about, chart, compare, report
 from .clients import CLIENTS
-from .processes import cores
+from .processes import cores, interrupt
 from .rounds import Plan, Workers, run
 from .scenarios import PATIENT, SCENARIOS, Scenario, Variant
 from .server import ServerError, servers
@@ -56,7 +55,8 @@ def main(
     Every client runs in a process of its own on one core, the server on another. CPU time per request decides: it
     varies least where other programs run too.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     before = compare.read(old) if old else None
     plan = Plan(
         clients=clients or (QUICK_CLIENTS if quick else tuple(CLIENTS)),
@@ -120,10 +120,6 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, transient=True, refresh_per_second=4, disable=not console.is_terminal)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

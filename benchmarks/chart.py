@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .clients import SUBJECT
-from .report import CEILINGS, Result, Run, figure, headings
+from .report import CEILINGS, Result, Run, figure
 from .scenarios import SCENARIOS
 
 COLUMNS = 3
@@ -49,7 +49,7 @@ def panels(run: Run) -> list[Panel]:
 def _panel(scenario: str, variant: str, rows: Sequence[Result]) -> Panel:
     known = SCENARIOS[scenario]
     bars = sorted((_bar(row) for row in rows), key=lambda bar: bar.middle)
-    return Panel(title=f"{scenario}: {variant}", unit=headings(known.unit, known.value)[0], bars=bars)
+    return Panel(title=f"{scenario}: {variant}", unit=known.value or f"CPU µs/{known.unit}", bars=bars)
 
 
 def _bar(row: Result) -> Bar:

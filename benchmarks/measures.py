@@ -140,6 +140,8 @@ async def memory(_: Loop, client: Client, job: Job) -> Sample:
 
 async def traced(_: Loop, client: Client, job: Job) -> Sample:
     """Kilobytes (1000 bytes) of Python's memory for each idle connection, to the byte."""
+    if client.compiled:
+        raise CannotError("keeps its connections outside Python's memory")
     tracemalloc.start()
     try:
         return await _grow(client, job, _python_bytes)

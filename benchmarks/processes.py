@@ -14,6 +14,34 @@ import psutil
 GRACE = 5.0  # seconds to end when asked to
 
 
+class _Interrupts:
+    """Whether an interruption has to wait, and whether one does."""
+
+    depth = 0
+    pending = False
+
+
+def interrupt(*_: object) -> None:
+    """Handle a signal: raise KeyboardInterrupt, now or when what must not be interrupted is over."""
+    if _Interrupts.depth:
+        _Interrupts.pending = True
+    else:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """What must be done as a whole, so that no process is lost between its start and its keeper."""
+    _Interrupts.depth += 1
+    try:
+        yield
+    finally:
+        _Interrupts.depth -= 1
+        if _Interrupts.pending and not _Interrupts.depth:
+            _Interrupts.pending = False
+            raise KeyboardInterrupt
+
+
 def cores() -> tuple[int, int] | None:
     """The server's core and the clients', or None where there are not two or they cannot be chosen."""
     if not hasattr(os, "sched_getaffinity"):
@@ -41,20 +69,23 @@ def running(
     command: Sequence[str], *, core: int | None = None, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
     """A process in a group of its own, whose end of a pipe is text; it has ended when the block is left."""
-    with on_core(core):
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-            env=env,
-        )
+    process: subprocess.Popen[str] | None = None
     try:
+        with uninterrupted(), on_core(core):
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+                env=env,
+            )
         yield process
     finally:
-        end(process)
+        if process is not None:
+            with uninterrupted():
+                end(process)
 
 
 def end(process: subprocess.Popen[str]) -> None:

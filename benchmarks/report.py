@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .clients import CEILING, SUBJECT
+from .clients import CEILING, PIECES, SUBJECT
 from .jobs import Sample
-from .noise import apart
-from .scenarios import SCENARIOS
+from .noise import apart, can_tell
+from .scenarios import LINES, SCENARIOS, Scenario
 
 CEILINGS = (CEILING, "parsed-limit")
 """Rows that are no clients: what a client could reach at best."""
@@ -171,32 +171,43 @@ def show(run: Run, console: Console) -> None:
 def table(scenario: str, variant: str, rows: Sequence[Result]) -> Table:
     """One variant's: the least needy first; those that cannot, last, with their reason."""
     known = SCENARIOS[scenario]
-    made = Table(title=f"{known.title}, {variant}", title_justify="left", title_style="bold", box=None)
+    made = Table(title=heading(known, variant), title_justify="left", title_style="bold", box=None)
     made.add_column("client", no_wrap=True)
-    for heading in headings(known.unit, known.value):
-        made.add_column(heading, justify="right")
-    subject = subject_of(rows)
+    for title in headings(known.unit, known.value):
+        made.add_column(title, justify="right", no_wrap=True)
     for row in sorted((row for row in rows if row.cost is not None), key=lambda row: row.cost or 0.0):
         style = "bold" if row.client == SUBJECT else "dim" if row.client in CEILINGS else None
-        made.add_row(row.client, *cells(row, subject, known.value), style=style)
+        made.add_row(row.client, *cells(row, rows, known.value), style=style)
     return made
+
+
+def heading(scenario: Scenario, variant: str) -> str:
+    """What a table is of."""
+    per = "" if scenario.value else f": per {scenario.unit}"
+    return f"{scenario.title}, {variant}{per}"
 
 
 def headings(unit: str, value: str | None) -> list[str]:
     """The columns beside the client's name."""
     if value is not None:
-        return [value, "spread", "/ trio_pool"]
+        return [value, "spread", "/ trio_pool", "above limit"]
     plural = unit if unit.isupper() else f"{unit}s"
-    return [f"CPU µs/{unit}", "spread", "/ trio_pool", f"{plural}/s", "client", "server"]
+    return ["CPU µs", "spread", "/ trio_pool", f"{plural}/s", "client", "server"]
 
 
-def cells(row: Result, subject: Result | None, value: str | None) -> list[str]:
+def cells(row: Result, rows: Sequence[Result], value: str | None) -> list[str]:
     """A row of the table, as text."""
-    times = ratio(row, subject)
+    times = ratio(row, subject_of(rows))
     first = [figure(row.cost), f"±{row.spread:.0%}", "" if times is None else f"{times:.2f}"]
     if value is not None:
-        return first
+        return [*first, figure(above(row, rows))]
     return [*first, figure(row.rate), share(row.client_busy), share(row.server_busy)]
+
+
+def above(row: Result, rows: Sequence[Result]) -> float | None:
+    """How much more than the ceiling a row needs: of memory, more than the bare socket."""
+    ceiling = next((other.cost for other in rows if other.client == CEILING), None)
+    return None if ceiling is None or row.cost is None else row.cost - ceiling
 
 
 def figure(number: float | None) -> str:
@@ -217,11 +228,16 @@ def share(number: float | None) -> str:
 
 def footnotes(rows: Sequence[Result]) -> Iterator[str]:
     """Who cannot, who did better, and whether the server was in the way."""
+    most = max((len(row.good) for row in rows), default=0)
     for row in rows:
         if row.cannot:
             yield f"{row.client} {row.cannot}."
         if failed := sum(sample.failed for sample in row.good):
             yield f"{row.client}: {failed} requests failed otherwise than by being cancelled."
+        if row.good and len(row.good) < most:
+            yield f"{row.client}: {len(row.good)} of {most} rounds, so long did they take."
+    if counted := [row.client for row in rows if row.variant == LINES and row.good and row.client in PIECES]:
+        yield f"Pieces, whose line ends are only counted, instead of lines: {', '.join(counted)}."
     if (subject := subject_of(rows)) is not None:
         yield verdict(rows, subject)
     busy = [row.client for row in rows if (row.server_busy or 0.0) > BUSY]
@@ -237,10 +253,12 @@ def verdict(rows: Sequence[Result], subject: Result) -> str:
     ahead = sorted((row for row in others if (ratio(row, subject) or 1.0) < 1.0), key=lambda row: row.cost or 0.0)
     surely = [row for row in ahead if apart(row.figures, subject.figures)]
     perhaps = [row.client for row in ahead if row not in surely]
+    certain = all(can_tell(row.figures, subject.figures) for row in ahead)
+    doubt = "within the noise" if certain else "but the rounds are too few to tell"
     said = [f"{row.client} ({figure(row.cost)} against {figure(subject.cost)})" for row in surely]
     sentences = [
         f"Less than trio_pool: {', '.join(said)}." if said else "",
-        f"Perhaps less, within the noise: {', '.join(perhaps)}." if perhaps else "",
+        f"Perhaps less, {doubt}: {', '.join(perhaps)}." if perhaps else "",
     ]
     return " ".join(filter(None, sentences)) or "No other client needs as little as trio_pool."
 

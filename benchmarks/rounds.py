@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from .processes import kill, running
 from .report import Result
 from .scenarios import Scenario, Variant, make_job
 from .server import Addresses, environment
+
+SLOW = 15.0
+"""Seconds beyond its load after which a round of a client is its last: so many is no measurement but a wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +83,9 @@ class Workers:
         assert process.stdin is not None
         assert process.stdout is not None
         timer = threading.Timer(patience, kill, [process])
-        timer.start()
+        timer.daemon = True
         try:
+            timer.start()
             print(encode(job), file=process.stdin, flush=True)
             line = process.stdout.readline()
         except BrokenPipeError:
@@ -122,14 +127,18 @@ def _run_variant(
 ) -> Iterator[Result]:
     job = make_job(scenario, variant, servers, plan.seconds)
     samples: dict[str, list[Sample]] = {client: [] for client in plan.clients}
+    done: set[str] = set()
     for number in range(plan.rounds_of(scenario)):
         for client in order(plan.clients, number):
             step(f"{scenario.name}, {variant.name}: {client}")
             so_far = samples[client]
-            if so_far and so_far[-1].cannot:
+            if client in done:
                 continue
             if scenario.fresh:
                 workers.dismiss(client)
+            start = time.monotonic()
             so_far.append(workers.ask(client, job, plan.seconds + plan.patience))
+            if so_far[-1].cannot or time.monotonic() - start > plan.seconds + SLOW:
+                done.add(client)
     for client in plan.clients:
         yield Result(scenario=scenario.name, variant=variant.name, client=client, samples=tuple(samples[client]))

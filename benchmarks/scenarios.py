@@ -9,6 +9,7 @@ from .jobs import Job
 from .server import EVENTS_PATH, LARGE, LARGE_PATH, Addresses
 
 SMALL = 1024  # bytes of the body of /1k and /close
+LINES = "as lines"
 PATIENT = 60.0  # seconds that a round may take beyond its load: thousands of connections may have to be opened
 
 
@@ -93,7 +94,7 @@ SCENARIOS = {
             unit="event",
             variants=(
                 Variant(name="as events", op="events", server="canned", path=EVENTS_PATH, quick=True),
-                Variant(name="as lines", op="lines", server="canned", path=EVENTS_PATH, quick=True),
+                Variant(name=LINES, op="lines", server="canned", path=EVENTS_PATH, quick=True),
             ),
         ),
         Scenario(

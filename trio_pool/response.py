@@ -348,7 +348,18 @@ class Response:
 class BodyIterator(Generic[T]):
     """Iterates over a body, turned into what was asked for. Not a generator: leaving it early costs nothing."""
 
-    __slots__ = ("_decoded", "_decoder", "_feed", "_finish", "_is_done", "_pending", "_receive", "_response", "_slice")
+    __slots__ = (
+        "_decoded",
+        "_decoder",
+        "_exchange",
+        "_feed",
+        "_finish",
+        "_is_done",
+        "_pending",
+        "_receive",
+        "_response",
+        "_slice",
+    )
 
     def __init__(
         self,
@@ -360,6 +371,7 @@ class BodyIterator(Generic[T]):
         slice_size: int,
     ) -> None:
         self._response = response
+        self._exchange = response._exchange
         self._receive = receive
         self._decoder = decoder
         self._feed = feed
@@ -374,11 +386,13 @@ class BodyIterator(Generic[T]):
 
     async def __anext__(self) -> T:
         if self._pending:
-            await self._response._exchange.be_fair(0)
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if self._exchange.owes_a_yield(0):
+                await self._exchange.take_turns()
         while not self._pending:
             size = self._take_decoded()
             if size:
-                await self._response._exchange.be_fair(size)
+                await self._exchange.be_fair(size)
             elif self._is_done:
                 raise StopAsyncIteration
             else:

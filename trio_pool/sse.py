@@ -4,8 +4,9 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-str
 
 Whole buffers are cut at once, by methods of bytes: every CR and CRLF becomes LF, the end of the last complete
 line is found from the right, and what lies before it is split at its empty lines. The block that nearly every
-stream consists of, one `data: ` line, is an event without further looking; what else there is goes line by
-line. Text is decoded last, which is the same as first: no malformed UTF-8 sequence takes a line end with it.
+stream consists of, one `data: ` line, is an event without further looking, and where there are no others all are
+cut in one go; what else there is goes line by line. Text is decoded last, which is the same as first: no malformed
+UTF-8 sequence takes a line end with it.
 """
 
 from __future__ import annotations
@@ -122,16 +123,20 @@ class EventParser:
 
     def _read_blocks(self, lines: bytes, events: list[ServerSentEvent]) -> None:
         """Read complete lines, each with its LF; blocks are what lies between empty lines."""
-        *blocks, rest = lines.split(b"\n\n")
         pending = self._is_pending()
+        if not pending and lines.startswith(b"data: ") and lines.endswith(b"\n\n") and len(lines) <= self._max_bytes:
+            texts = lines[6:-2].decode("utf-8", "replace").split("\n\ndata: ")
+            if lines.count(b"\n") == 2 * len(texts):  # no line is anything else
+                events += [_message(text, self._id, self._retry) for text in texts]
+                return
+        *blocks, rest = lines.split(b"\n\n")
         for block in blocks:
             if pending or block[:6] != b"data: " or b"\n" in block or len(block) > self._max_bytes:
                 self._read_lines(block, events)
                 self._dispatch(events)
                 pending = False
             else:
-                text = block[6:].decode("utf-8", "replace")
-                events.append(ServerSentEvent("message", text, self._id, self._retry))
+                events.append(_message(block[6:].decode("utf-8", "replace"), self._id, self._retry))
         if rest:
             self._read_lines(rest[:-1], events)
 
@@ -183,3 +188,17 @@ _FIELDS = {
     b"id": EventParser._set_id,
     b"retry": EventParser._set_retry,
 }
+
+_set_event, _set_data, _set_id, _set_retry = (
+    getattr(ServerSentEvent, field.name).__set__ for field in attrs.fields(ServerSentEvent)
+)
+
+
+def _message(data: str, last_id: str, retry: int | None) -> ServerSentEvent:
+    """A `ServerSentEvent` without a type, made in half the time that its own, frozen way takes."""
+    event = object.__new__(ServerSentEvent)
+    _set_event(event, "message")
+    _set_data(event, data)
+    _set_id(event, last_id)
+    _set_retry(event, retry)
+    return event

@@ -23,6 +23,9 @@ CLIENTS: dict[str, str] = {
 }
 """By name, the module and class, which are imported by the worker alone."""
 
+PIECES = ("httpcore2", "httpcore", "zapros", "pyreqwest")
+"""Clients without lines: what they hand out are pieces, whose line ends are counted."""
+
 SUBJECT = "trio_pool"
 CEILING = "limit"
 
@@ -36,4 +39,4 @@ def load_client(name: str) -> type[Client]:
     return cast("type[Client]", getattr(importlib.import_module(f".{module}", __name__), attribute))
 
 
-__all__ = ["CEILING", "CLIENTS", "SUBJECT", "Client", "Setup", "load_client"]
+__all__ = ["CEILING", "CLIENTS", "PIECES", "SUBJECT", "Client", "Setup", "load_client"]

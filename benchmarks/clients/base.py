@@ -42,13 +42,13 @@ class Client:
     :cvar package: the distribution it comes from.
     :cvar module: what a program imports to use it, or None.
     :cvar loop: the event loop it runs on: "trio" or "asyncio".
-    :cvar notes: what a reader of a scenario's figures should know, by call.
+    :cvar compiled: whether it keeps its connections outside Python's memory.
     """
 
     package: ClassVar[str]
     module: ClassVar[str | None] = None
     loop: ClassVar[str] = "trio"
-    notes: ClassVar[dict[str, str]] = {}
+    compiled: ClassVar[bool] = False
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup

@@ -7,7 +7,7 @@ import ssl
 
 import trio
 
-PIECE = 262_144  # bytes taken from the socket at once
+PIECE = 131_072  # bytes taken from the socket at once
 
 
 class Plain:

@@ -17,7 +17,6 @@ class Httpcore2(Client):
 
     package = "httpcore2"
     module = "httpcore2"
-    notes = {"lines": "hands out pieces; the line ends in them are only counted"}  # noqa: RUF012  # a ClassVar in the base
 
     async def open(self) -> None:
         library: Any = importlib.import_module(str(self.module))

@@ -52,11 +52,12 @@ class Plan:
 
 @dataclass
 class Hosts:
-    """Free connections by host and port, and how many there are in all."""
+    """Free connections by host and port, all that are open, and how many there are or will be."""
 
     context: ssl.SSLContext | None
     free: dict[str, list[Plain]] = field(default_factory=dict)
     opened: set[Plain] = field(default_factory=set)
+    count: int = 0
 
 
 class Limit(Client):
@@ -87,9 +88,7 @@ class Limit(Client):
 
     @asynccontextmanager
     async def held(self, url: str) -> AsyncGenerator[None]:
-        parts = urlsplit(url)
-        channel = await connect(str(parts.hostname), parts.port or 0, self.hosts.context)
-        self.hosts.opened.add(channel)
+        await self._open(url)
         yield
 
     async def _exchange(self, method: str, url: str, body: bytes = b"") -> Plan:
@@ -127,10 +126,18 @@ class Limit(Client):
         return self.plans.setdefault((method, url), plan)
 
     async def _connect(self, plan: Plan) -> Plain:
-        if len(self.hosts.opened) >= self.setup.connections:
+        if self.hosts.count >= self.setup.connections:
             raise CannotError("has no queue: a task for each connection")
-        parts = urlsplit(plan.url)
-        channel = await connect(str(parts.hostname), parts.port or 0, self.hosts.context)
+        return await self._open(plan.url)
+
+    async def _open(self, url: str) -> Plain:
+        parts = urlsplit(url)
+        self.hosts.count += 1
+        try:
+            channel = await connect(str(parts.hostname), parts.port or 0, self.hosts.context)
+        except BaseException:
+            self.hosts.count -= 1
+            raise
         self.hosts.opened.add(channel)
         return channel
 
@@ -142,7 +149,8 @@ class Limit(Client):
 
     def _discard(self, channel: Plain) -> None:
         channel.sock.close()
-        self.hosts.opened.discard(channel)
+        self.hosts.opened.remove(channel)
+        self.hosts.count -= 1
 
 
 class ParsedLimit(Limit):

@@ -18,7 +18,7 @@ class Pyreqwest(Client):
     package = "pyreqwest"
     module = "pyreqwest.client"
     loop = "asyncio"
-    notes = {"lines": "hands out pieces; the line ends in them are only counted"}  # noqa: RUF012  # a ClassVar in the base
+    compiled = True
 
     async def open(self) -> None:
         builder = (

@@ -84,8 +84,6 @@ class TrioPoolH11(TrioPool):
 class TrioPoolStream(TrioPool):
     """The pool alone: each request is prepared once and sent again and again."""
 
-    notes: ClassVar[dict[str, str]] = {"get": "pool.stream of a prepared request"}
-
     async def open(self) -> None:
         await super().open()
         self.requests: dict[str, Request] = {}

@@ -15,7 +15,6 @@ class Zapros(Client):
 
     package = "zapros"
     module = "zapros"
-    notes = {"lines": "hands out pieces; the line ends in them are only counted"}  # noqa: RUF012  # a ClassVar in the base
 
     async def open(self) -> None:
         count = self.setup.connections

@@ -218,6 +218,22 @@ async def test_a_damaged_record_is_refused_whole_and_the_peer_is_told(
         ends.channel.ssl_object.read(10)
 
 
+@VERSIONS
+@virtual
+async def test_a_server_hears_why_its_certificate_is_refused(network: MemoryNetwork, version: ssl.TLSVersion) -> None:
+    """At once, and not only when somebody closes."""
+    ends = tied(version, name="wrong.test")
+
+    async def serve() -> None:
+        with pytest.raises(ssl.SSLError, match="(?i)alert bad certificate"):
+            await ends.channel.receive()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await ends.stream.handshake()
+
+
 # ---- what comes between ----
 
 

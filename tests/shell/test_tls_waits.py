@@ -77,6 +77,22 @@ async def test_what_is_not_counted_as_sent_cannot_have_been_read(
 
 @VERSIONS
 @virtual
+async def test_reading_pushes_out_what_is_unsent(network: MemoryNetwork, version: ssl.TLSVersion) -> None:
+    """Nobody may be waiting to write: what is owed of a record must not wait for the next one."""
+    ends = tied(version, up=5000)
+    await ends.shake_hands()
+    with pytest.raises(BlockingIOError):
+        ends.stream.send_nowait(BODY[:RECORD])
+    for _ in range(4):
+        ends.channel.incoming.write(await ends.channel.stream.receive())
+        with pytest.raises(BlockingIOError):
+            ends.stream.recv_nowait(1)
+    assert ends.channel.ssl_object.read(RECORD) == BODY[:RECORD]
+    assert ends.stream.send_nowait(BODY[:RECORD]) == RECORD
+
+
+@VERSIONS
+@virtual
 async def test_both_ways_at_once_through_narrow_pipes(network: MemoryNetwork, version: ssl.TLSVersion) -> None:
     """As in an upload whose response has begun: reading also pushes out what is unsent, and counts it once."""
     ends = tied(version, up=3000, down=3000)

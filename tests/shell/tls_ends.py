@@ -62,18 +62,21 @@ def tied(
     up: int = CAPACITY,
     down: int = CAPACITY,
     context: ssl.SSLContext | None = None,
+    name: str = "a.test",
 ) -> Ends:
     """A connection in memory.
 
     :param most: how much of what could move moves at once.
     :param up: bytes on the way to the server.
     :param down: bytes on the way from it.
+    :param context: what the server shows.
+    :param name: whom the client wants to speak to.
     """
     upwards, downwards = Pipe(up), Pipe(down)
     client, server = MemoryStream(downwards, upwards, most), MemoryStream(upwards, downwards, most)
     client.peer, server.peer = server, client
     channel = SecureChannel(server, context or server_context(version))
-    return Ends(TLSStream(client, client_context(), "a.test"), client, channel)
+    return Ends(TLSStream(client, client_context(), name), client, channel)
 
 
 async def receive(stream: Stream, max_bytes: int = CAPACITY) -> bytes:

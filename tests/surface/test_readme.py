@@ -91,10 +91,10 @@ COMMANDS = re.findall(
 )
 
 
-def test_two_commands_set_everything_up_each_in_an_environment_of_its_own() -> None:
+def test_three_commands_set_everything_up_each_in_an_environment_of_its_own() -> None:
     made = [re.findall(r"python3 -m venv (\S+)", command) for command in COMMANDS]
     environments = [name for names in made for name in names]
-    assert len(set(environments)) == len(environments) == 2
+    assert len(set(environments)) == len(environments) == 3
     for command in COMMANDS:
         for name in re.findall(r"(\.venv[\w-]*)/bin/", command):
             assert f"venv {name} &&" in command
@@ -108,7 +108,7 @@ def test_every_extra_and_script_that_a_command_names_exists() -> None:
     extras = [
         name for command in COMMANDS for names in re.findall(r"\.\[([\w,]+)\]", command) for name in names.split(",")
     ]
-    assert {"cli", "test"} <= set(extras)
+    assert {"bench", "cli", "test"} <= set(extras)
     assert set(extras) <= set(project()["optional-dependencies"])
     assert "trio-pool" in project()["scripts"]
     assert any("/bin/trio-pool demo" in command for command in COMMANDS)

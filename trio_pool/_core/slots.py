@@ -208,10 +208,12 @@ class Slots:
         self._expect(slot, State.LEASED)
         slot.expires_at = now + min(self._keepalive, hint)
         reason = unusable or ("max_requests" if slot.uses >= self._max_uses else _age(slot, now))
-        if reason is None:
-            self._offer(slot, now)
-        else:
+        if reason is not None:
             self._close(slot, reason)
+        elif self.open and not slot.queue.covered and not slot.queue.uncovered:
+            self._keep(slot)  # as `_offer` would: nobody waits
+        else:
+            self._offer(slot, now)
 
     def closed(self, slot: Slot) -> None:
         """A `Close` was carried out."""
@@ -311,8 +313,7 @@ class Slots:
 
     def _offer(self, slot: Slot, now: float) -> None:
         """A connection is free: for the oldest waiter of its origin, else for the idle stack."""
-        queue = slot.queue
-        waiter = self._oldest(queue, now) if queue.covered or queue.uncovered else None
+        waiter = self._oldest(slot.queue, now)
         if waiter is None:
             if self.open:
                 self._keep(slot)

@@ -47,7 +47,7 @@ READ_SIZE = 65536
 
 BITE = 4096
 """Bytes parsed at a time at first, and where they hold many pieces: a parse must not keep other tasks waiting.
-Where they hold few, the next bite is twice as large."""
+Where they are nearly all body, in few pieces, the next bite is twice as large."""
 
 SMALL_BODY = 65536
 """Bytes: a body up to this size goes out in one piece with the head."""
@@ -166,7 +166,8 @@ class Exchange:
             if self.complete:
                 return b""
             await self._fill()
-        await self.pace(len(piece))
+        if self.owes_a_yield(len(piece)):
+            await self.take_turns()
         return piece
 
     async def receive_all(self) -> list[bytes]:
@@ -273,12 +274,14 @@ class Exchange:
 
     def take_whole(self) -> bytes | None:
         """The rest of the body if all of it is at hand in one piece, as most short ones are. Else it stays."""
-        events = self.events
-        if len(events) != 2 or type(events[1]) is not End or type(events[0]) is not bytes:
+        if len(self.events) != 2:
+            return None
+        body, end = self.events
+        if type(body) is not bytes or type(end) is not End:
             return None
         self.events = []
-        self.note(events[1])
-        return events[0]
+        self._note_end(end)
+        return body
 
     def note(self, event: Event) -> None:
         """Learn from an event that is no piece of the body.
@@ -291,10 +294,7 @@ class Exchange:
                 trio.current_time() if self.sent_at is None else max(self.sent_at, self.connection.yielded_at)
             )
         elif isinstance(event, End):
-            self.trailers = event.trailers
-            self.complete = True
-            self.is_reusable = event.keeps and not self._unparsed and self._sent_all and self.send_error is None
-            self.ended_at = trio.current_time()
+            self._note_end(event)
         elif isinstance(event, Interim):
             self._note_interim(event)
         elif isinstance(event, Switched):
@@ -306,6 +306,12 @@ class Exchange:
             self.events.clear()
             self.failure = self.error(LimitExceeded if event.is_limit else RemoteProtocolError, event.what)
             raise self.failure
+
+    def _note_end(self, end: End) -> None:
+        self.trailers = end.trailers
+        self.complete = True
+        self.is_reusable = end.keeps and not self._unparsed and self._sent_all and self.send_error is None
+        self.ended_at = trio.current_time()
 
     def _note_interim(self, event: Interim) -> None:
         self._interims += 1
@@ -339,15 +345,21 @@ class Exchange:
         data = self._unparsed
         if not data:
             return False
-        bite = self._bite
-        if len(data) > bite:
-            data, self._unparsed = data[:bite], data[bite:]
-        else:
+        if len(data) <= self._bite:
             self._unparsed = b""
-        events = self.connection.codec.feed(data)
-        self._bite = BITE if len(events) > 8 else min(2 * bite, READ_SIZE)
+            events = self.connection.codec.feed(data)
+        else:
+            events = self._parse_bite(data, self._bite)
         self.events = self.events + events if self.events else events
         return True
+
+    def _parse_bite(self, data: bytes, size: int) -> list[Event]:
+        """Parse as much of it, and adapt the size of the next bite."""
+        self._unparsed = data[size:]
+        events = self.connection.codec.feed(data[:size])
+        is_easy = len(events) <= 8 and sum(len(event) for event in events if type(event) is bytes) >= size * 7 // 8
+        self._bite = min(2 * size, READ_SIZE) if is_easy else BITE
+        return events
 
     def receive_nowait(self) -> bool:
         """Receive once and parse a bite of it. Whether anything was there."""
@@ -357,8 +369,13 @@ class Exchange:
             return False
         except OSError as error:
             raise self.broken(error) from error
-        self.feed(data)
-        self.parse()
+        if self._unparsed or not data or len(data) > self._bite:
+            self.feed(data)
+            self.parse()
+        else:
+            self.received += len(data)
+            events = self.connection.codec.feed(data)
+            self.events = self.events + events if self.events else events
         return True
 
     async def _fill(self, due: float | None = None) -> None:
@@ -398,14 +415,25 @@ class Exchange:
 
     async def pace(self, size: int) -> None:
         """Yield, and look at the deadline, if this task has been served without a wait for too long."""
+        if self.owes_a_yield(size):
+            await self.take_turns()
+
+    def owes_a_yield(self, size: int) -> bool:
+        """Whether this task has been served without a wait for too long, now that it gets `size` bytes more.
+
+        :raises TotalTimeout: the deadline has passed.
+        """
         connection, now = self.connection, trio.current_time()
         connection.unyielded += size
         if now >= self.deadline and not self.complete:
             raise self.timed_out(None)
-        if connection.unyielded >= YIELD_BYTES or now - connection.yielded_at >= YIELD_SECONDS:
-            await trio.lowlevel.checkpoint()
-            connection.yielded_at = trio.current_time()
-            connection.unyielded = 0
+        return connection.unyielded >= YIELD_BYTES or now - connection.yielded_at >= YIELD_SECONDS
+
+    async def take_turns(self) -> None:
+        """Yield to other tasks."""
+        await trio.lowlevel.checkpoint()
+        self.connection.yielded_at = trio.current_time()
+        self.connection.unyielded = 0
 
     # ---- errors ----
 

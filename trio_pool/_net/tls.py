@@ -34,14 +34,25 @@ _RECORD = 16384
 class TLSStream:
     """The client's end of a TLS connection. `handshake` comes first."""
 
-    __slots__ = ("_decrypted", "_incoming", "_outgoing", "_owed", "_stream", "_unsent", "ssl_object", "wait_writable")
+    __slots__ = (
+        "_decrypted",
+        "_has_ended",
+        "_incoming",
+        "_outgoing",
+        "_owed",
+        "_stream",
+        "_unsent",
+        "ssl_object",
+        "wait_writable",
+    )
 
     def __init__(self, stream: Stream, context: ssl.SSLContext, server_hostname: str | None) -> None:
         self._stream = stream
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._unsent = memoryview(b"")  # ciphertext that the network did not take yet
+        self._unsent: bytes | memoryview = b""  # ciphertext that the network did not take yet
         self._owed = 0  # plaintext bytes in it, which the caller offers again
+        self._has_ended = False  # whether the peer has said close_notify
         self._decrypted = b""  # plaintext that a look at the stream has turned up
         self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self.wait_writable = stream.wait_writable
@@ -75,12 +86,15 @@ class TLSStream:
         if self._decrypted:
             data, self._decrypted = self._decrypted[:max_bytes], self._decrypted[max_bytes:]
             return data
+        if not (self._has_ended or self._incoming.pending or self.ssl_object.pending()):
+            self._try_to_fill()  # to read from nothing would cost an exception
         while True:
             try:
                 return self.ssl_object.read(max_bytes)
             except ssl.SSLWantReadError:
                 self._fill_nowait()
             except ssl.SSLZeroReturnError:
+                self._has_ended = True
                 return b""
 
     def send_nowait(self, data: bytes | memoryview) -> int:
@@ -96,6 +110,8 @@ class TLSStream:
         """Whether plaintext, the end, or an error is there. Feeds on session tickets without minding them."""
         if self._decrypted:
             return True
+        if not (self._has_ended or self._incoming.pending or self.ssl_object.pending() or self._stream.readable()):
+            return False
         try:
             self._decrypted = self.recv_nowait(_RECORDS)
         except BlockingIOError:
@@ -129,6 +145,12 @@ class TLSStream:
         else:
             self._incoming.write_eof()
 
+    def _try_to_fill(self) -> None:
+        try:
+            self._fill_nowait()
+        except BlockingIOError:
+            pass
+
     async def _fill(self) -> None:
         while True:
             try:
@@ -140,12 +162,12 @@ class TLSStream:
         """Offer ciphertext to the network. Whether it took all there was."""
         while self._unsent or self._outgoing.pending:
             if not self._unsent:
-                self._unsent = memoryview(self._outgoing.read())
+                self._unsent = self._outgoing.read()
             try:
                 taken = self._stream.send_nowait(self._unsent)
             except BlockingIOError:
                 return False
-            self._unsent = self._unsent[taken:]
+            self._unsent = b"" if taken == len(self._unsent) else memoryview(self._unsent)[taken:]
         return True
 
     def _try_to_flush(self) -> None:

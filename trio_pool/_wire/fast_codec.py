@@ -48,6 +48,8 @@ _FRAMING = frozenset(
 """Names of fields that are plain only once."""
 
 _MORE_THAN_A_RESPONSE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
+_BODILESS = frozenset({b"204", b"304"})
+_ALL = frozenset(b"%d" % code for code in range(200, 1000))
 _CRLF = b"\r\n"
 
 
@@ -55,6 +57,7 @@ class FastCodec:
     """One connection's client end, for one exchange after another. See `Codec`."""
 
     __slots__ = (
+        "_bodiless",
         "_closes",
         "_expected",
         "_head",
@@ -73,6 +76,7 @@ class FastCodec:
         self._reader = FastCodec._surplus  # which method reads what comes next
         self._request: Request | None = None  # the one that is being answered
         self._reference: H11Codec | None = None  # once this exchange is its
+        self._bodiless = _BODILESS  # statuses whose responses have no body
         self._closes = False  # whether the server ends the connection with this response
         self._expected = 0  # bytes of a body with a Content-Length
         self._left = 0  # of them, or of a chunk with the line end behind it, what is to come
@@ -94,6 +98,7 @@ class FastCodec:
         if not head:
             return self._call_reference().encode(request)
         self._reference = None
+        self._bodiless = _ALL if request.method == "HEAD" else _BODILESS
         self._reader = FastCodec._read_head
         return [head, request.content] if request.content else [head]  # type: ignore[list-item]  # it is not streamed
 
@@ -168,17 +173,14 @@ class FastCodec:
 
     def _framing(self, code: bytes, length: bytes | None, coding: bytes | None) -> int | None:
         """The bytes of the body, or -1 for chunks; None where that is not plain (RFC 9112 section 6.3)."""
-        if length is not None and not (length.isdigit() and len(length) <= 18):
-            return None
-        if coding is not None:
-            is_plain = coding == b"chunked" and length is None and self._limits.chunk_line >= _LONGEST_CHUNK_LINE
-            return -1 if is_plain and not self._is_bodiless(code) else None
-        if self._is_bodiless(code):
-            return 0
-        return None if length is None else int(length)
-
-    def _is_bodiless(self, code: bytes) -> bool:
-        return code in (b"204", b"304") or self._request.method == "HEAD"  # type: ignore[union-attr]  # one is under way
+        is_bodiless = code in self._bodiless
+        if length is not None:
+            if coding is not None or not length.isdigit() or len(length) > 18:
+                return None
+            return 0 if is_bodiless else int(length)
+        if is_bodiless:
+            return 0 if coding is None else None
+        return -1 if coding == b"chunked" and self._limits.chunk_line >= _LONGEST_CHUNK_LINE else None
 
     def _read_length(self, data: bytes) -> list[Event]:
         """A body with a Content-Length."""

@@ -200,9 +200,10 @@ class H11Codec:
 
     def _end(self, event: h11.EndOfMessage) -> End | Violation:
         connection = self._connection
-        if len(event.headers) > self._limits.fields:
-            return Violation(f"the response has more than {self._limits.fields} trailers", is_limit=True)
         self._is_over = True
+        if len(event.headers) > self._limits.fields:
+            self._is_unsafe = True
+            return Violation(f"the response has more than {self._limits.fields} trailers", is_limit=True)
         is_open = connection.their_state is h11.DONE and connection.trailing_data == (b"", False)
         return End(tuple(event.headers.raw_items()), keeps=is_open and not self._is_unsafe)
 

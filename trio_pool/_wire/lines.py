@@ -104,11 +104,17 @@ class LineDecoder:
         return text
 
     def _read(self, text: str, lines: list[str]) -> None:
-        first, *rest = text.split("\n")
-        self._extend(first)
-        for part in rest:
+        *ended, begun = text.split("\n")
+        if ended:
+            self._extend(ended[0])
             lines.append(self._take_partial())
-            self._extend(part)
+        if 4 * len(text) <= self._max_bytes:  # then none of them is too long
+            lines += ended[1:]
+        else:
+            for line in ended[1:]:
+                self._extend(line)
+                lines.append(self._take_partial())
+        self._extend(begun)
 
     def _extend(self, text: str) -> None:
         self._size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -232,6 +232,7 @@ def exchanges() -> Iterator[Conversation]:
     turns += [Turn(wire + more) for wire in (LENGTH, CHUNKED, EMPTY) for more in SURPLUS]
     turns += [Turn(wire + more, cuts=(len(wire) - 2,)) for wire in (LENGTH, CHUNKED) for more in SURPLUS]
     turns += [Turn(wire, ask, stray=b"x") for wire in (LENGTH, CHUNKED, EMPTY) for ask in (GET, STREAM)]
+    turns += [Turn(wire, STREAM, early=5) for wire in (LENGTH, CHUNKED, EMPTY)]
     for turn in turns:
         yield Conversation((Turn(LENGTH), turn, Turn(CHUNKED)))
 
