@@ -15,7 +15,7 @@ import attrs
 
 from .._wire.fast_codec import plain_head
 from ..config import Limits
-from ..errors import UnsupportedProtocol
+from ..errors import LocalProtocolError, UnsupportedProtocol
 from ..headers import RawHeaders, encode_headers
 from ..messages import Content, Request
 from ..urls import DEFAULT_PORTS, Origin, is_host
@@ -24,6 +24,7 @@ MOST = 256
 """Heads that are kept: where there are more, they begin anew."""
 
 _SCHEMES = {b"http": "http", b"ws": "http", b"https": "https", b"wss": "https"}
+_TARGET = re.compile(rb"[\x21-\x7e]+")
 _NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: [!#$%&'*+\-.^_`|~0-9A-Za-z]+)*")  # RFC 9110 section 5.6.2
 _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
 
@@ -105,7 +106,8 @@ class KnownHeads:
 
 def _position_of_length(raw: RawHeaders) -> int:
     """Where the Content-Length stands, or -1."""
-    for position, (name, _) in enumerate(raw):
+    for position in range(len(raw) - 1, -1, -1):  # it mostly stands near the end
+        name = raw[position][0]
         if len(name) == 14 and name.lower() == b"content-length":
             return position
     return -1
@@ -114,6 +116,8 @@ def _position_of_length(raw: RawHeaders) -> int:
 def _checked_request(
     method: str, place: Place, target: bytes, raw: RawHeaders, body: Content | None, limits: Limits, url: str
 ) -> Request:
+    if not _TARGET.fullmatch(target):
+        raise LocalProtocolError("the request's target has a character that must not be there")
     raw = checked(raw)
     if not any(name.lower() == b"host" for name, _ in raw):
         raw.insert(0, (b"Host", place.authority))

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any, cast
 
 from ..config import Limits, PoolConfig
-from ..errors import LocalProtocolError, PoolFull, TrioPoolError, UsageError
+from ..errors import PoolFull, TrioPoolError, UsageError
 from ..headers import RawHeaders
 from ..messages import Content, Request
 from ..response import Response
@@ -32,7 +31,6 @@ RETRY_COUNT = b"x-stainless-retry-count"
 """The header in which the OpenAI and Anthropic SDKs count their own retries."""
 
 _VERSIONS = {"HTTP/1.1": b"HTTP/1.1", "HTTP/1.0": b"HTTP/1.0"}
-_TARGET = re.compile(rb"[\x21-\x7e]+")
 
 
 class Adapter:
@@ -86,8 +84,8 @@ class Adapter:
         place = place_of(url.raw_scheme, url.raw_host, url.port, _text(extensions.get("sni_hostname")))
         path: bytes = url.raw_path
         target = extensions.get("target", path)
-        if not isinstance(target, bytes) or not _TARGET.fullmatch(target):
-            raise LocalProtocolError("the request's target has a character that must not be there")
+        if type(target) is not bytes:
+            raise UsageError("the extension `target` is bytes")
         raw: RawHeaders = request.headers.raw
         if self._is_to_warn:
             self._look_for_retries(raw)
@@ -110,7 +108,8 @@ class Adapter:
         if timeout is None:
             return self._config.limits
         try:
-            return self._limits_of(*(timeout.get(key) for key in ("connect", "read", "write", "pool")))
+            get = timeout.get
+            return self._limits_of(get("connect"), get("read"), get("write"), get("pool"))
         except (AttributeError, TypeError):
             raise UsageError("the extension `timeout` is a mapping of seconds") from None
 
@@ -163,7 +162,7 @@ class Adapter:
         network = NetworkStream(stream, core, switched)
         return self._library.response(
             response.status_code,
-            headers=response.headers.raw,
+            headers=response._head.headers,
             stream=self._library.body(response, self._library, network, trace),
             extensions={
                 "http_version": _VERSIONS[response.http_version],
