@@ -159,28 +159,19 @@ def counting_scopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[trio.Cance
         yield entered
 
 
-async def test_a_warm_get_whose_response_is_there_does_not_yield(
+async def test_a_warm_get_yields_once_and_opens_no_cancel_scope(
     mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_client(network=ScriptedNetwork(lambda _: response(b"hello"))) as client:
         await warm(client)
         with counting_scopes(monkeypatch) as scopes:
-            assert await steps_of(lambda: client.get(URL)) == 0
-    assert scopes == []
-
-
-async def test_a_warm_get_yields_once_if_it_has_not_for_long(
-    mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with open_client(network=ScriptedNetwork(lambda _: response(b"hello"))) as client:
-        await warm(client)
-        mock_clock.jump(0.5)
-        with counting_scopes(monkeypatch) as scopes:
+            assert await steps_of(lambda: client.get(URL)) == 1
+            mock_clock.jump(0.5)
             assert await steps_of(lambda: client.get(URL)) == 1
     assert scopes == []
 
 
-async def test_a_warm_get_that_must_wait_yields_once_in_one_cancel_scope(
+async def test_a_warm_get_that_must_wait_does_so_once_and_opens_no_cancel_scope(
     mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = ScriptedNetwork([response(b"1"), response(b"2"), []])
@@ -194,7 +185,7 @@ async def test_a_warm_get_that_must_wait_yields_once_in_one_cancel_scope(
         nursery.start_soon(serve)
         with counting_scopes(monkeypatch) as scopes:
             assert await steps_of(lambda: client.get(URL)) == 1
-    assert len(scopes) == 1
+    assert scopes == []
 
 
 async def test_a_connection_that_is_idle_is_had_without_a_yield(mock_clock: trio.testing.MockClock) -> None:

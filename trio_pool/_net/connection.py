@@ -61,7 +61,7 @@ class Connection:
         self.watch = watch
         self.due = self.armed = math.inf
         self.is_overdue = False
-        self.is_dead = stream.readable
+        self.is_dead: Callable[[], object] = getattr(stream, "poll", None) or stream.readable
         self.dial_seconds = dial_seconds
         self.yielded_at = now
         self.unyielded = 0

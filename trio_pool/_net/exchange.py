@@ -142,7 +142,7 @@ class Exchange:
             await witness.sent()
         self.sent_at = trio.current_time()
         due = self.sent_at + self.limits.first_byte
-        if self.received:
+        if self.received or self.send_error is not None:
             await self.pace(0)
         else:
             await self.wait(self._stream.wait_readable, due, ReadTimeout)  # nobody answers before being asked

@@ -90,12 +90,14 @@ class TLSStream:
             self._try_to_fill()  # to read from nothing would cost an exception
         while True:
             try:
-                return self.ssl_object.read(max_bytes)
+                data = self.ssl_object.read(max_bytes)
             except ssl.SSLWantReadError:
                 self._fill_nowait()
+                continue
             except ssl.SSLZeroReturnError:
-                self._has_ended = True
-                return b""
+                data = b""
+            self._has_ended = not data
+            return data
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """How many bytes of plaintext have left, encrypted."""

@@ -16,9 +16,10 @@ from trio_pool._net import exchange, upload
 from trio_pool._net.connection import Connection
 from trio_pool._net.exchange import Exchange
 from trio_pool._net.tls import TLSStream
-from trio_pool._wire import decoding, h11_codec
+from trio_pool._wire import decoding, fast_codec, h11_codec
 from trio_pool._wire.chunks import ChunkGuard
-from trio_pool._wire.events import End, Violation
+from trio_pool._wire.events import ENDED, End, Violation
+from trio_pool._wire.fast_codec import FastCodec
 from trio_pool._wire.h11_codec import H11Codec
 
 from . import harness, test_ends, test_stale
@@ -35,8 +36,16 @@ Weaken = Callable[[pytest.MonkeyPatch], None]
 
 
 def always_keeps(patch: pytest.MonkeyPatch) -> None:
-    """The codec never minds what is left over, or that somebody said close."""
+    """No codec minds what is left over, or that somebody said close."""
     whole = H11Codec._end
+
+    def fast_end(self: FastCodec, has_surplus: bool) -> End:
+        ended(self, False)
+        self._is_ready = True
+        return ENDED
+
+    ended = FastCodec._end
+    patch.setattr(FastCodec, "_end", fast_end)
 
     def end(self: H11Codec, event: h11.EndOfMessage) -> End | Violation:
         found = whole(self, event)
@@ -79,6 +88,7 @@ def sees_no_ambiguity(patch: pytest.MonkeyPatch) -> None:
 
 def hears_no_close(patch: pytest.MonkeyPatch) -> None:
     """Nobody's close is heard."""
+    patch.setattr(fast_codec, "says_close", lambda _: False)
     patch.setattr("h11._connection._keep_alive", lambda _: True)
 
 
@@ -121,13 +131,13 @@ def undoes_without_bound(patch: pytest.MonkeyPatch) -> None:
 
 def forgets_what_it_did_not_send(patch: pytest.MonkeyPatch) -> None:
     """A connection is good when the response was."""
-    note = Exchange.note
+    note = Exchange._note_end
 
-    def note_end(self: Exchange, event: Any) -> None:
+    def note_end(self: Exchange, end: End) -> None:
         self._sent_all = True
-        note(self, event)
+        note(self, end)
 
-    patch.setattr(Exchange, "note", note_end)
+    patch.setattr(Exchange, "_note_end", note_end)
 
 
 def asks_nobody(patch: pytest.MonkeyPatch) -> None:

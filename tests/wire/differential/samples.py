@@ -227,6 +227,8 @@ def exchanges() -> Iterator[Conversation]:
     for ask in (GET, HEAD):
         for wire in REPLIES:
             yield Conversation((Turn(wire, ask),))
+    for bodiless in (Turn(OK + b"Content-Length: 5\r\n\r\n", HEAD), Turn(b"HTTP/1.1 304 Not Modified\r\n\r\n")):
+        yield Conversation((bodiless, Turn(LENGTH), bodiless, Turn(CHUNKED)))
     turns = [Turn(wire, ask) for ask in ASKS for wire in (LENGTH, CHUNKED, EMPTY)]
     turns += [Turn(LENGTH, ask) for ask in SMUGGLERS]
     turns += [Turn(wire + more) for wire in (LENGTH, CHUNKED, EMPTY) for more in SURPLUS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import attrs
@@ -15,7 +16,7 @@ def smallest(conversation: Conversation, differs: Callable[[Conversation], bool]
     """The smallest that is found by leaving out one thing after another."""
     while True:
         for candidate in _smaller(conversation):
-            if differs(candidate):
+            if candidate != conversation and differs(candidate):
                 conversation = candidate
                 break
         else:
@@ -48,6 +49,11 @@ def _smaller_turns(turn: Turn) -> Iterator[Turn]:
         yield attrs.evolve(turn, early=0)
     for ask in _smaller_asks(turn.ask):
         yield attrs.evolve(turn, ask=ask)
+    ends = [0, *(found.end() for found in re.finditer(rb"\n", turn.wire)), len(turn.wire)]
+    for lines in (2, 1):
+        for start, end in zip(ends, ends[lines:], strict=False):
+            if start < end:
+                yield _without(turn, start, end)
     size = 2 * len(turn.wire)
     while size := size // 2:
         for at in range(0, len(turn.wire), size):
