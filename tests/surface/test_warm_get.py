@@ -8,6 +8,7 @@ frame, and no new call. Calls to and from what is not ours (trio, h11, this test
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from client.network import ScriptedNetwork, response
 
 import trio_pool
 from trio_pool import Client, open_client, open_pool
+from trio_pool._wire.fast_codec import FastCodec
 
 PACKAGE = Path(trio_pool.__file__).parent
 URL = "http://h/path"
@@ -229,3 +231,82 @@ def test_the_count_of_yields_can_fail() -> None:
         assert await steps_of(trio.lowlevel.checkpoint_if_cancelled) == 0
 
     trio.run(main)
+
+
+# ---- system calls, and what the codec says ----
+
+
+class CountingStream:
+    """A stream of the script's, every call of which is noted; each would be one system call."""
+
+    def __init__(self, stream: trio_pool.Stream, calls: list[str]) -> None:
+        self._stream = stream
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        self._calls.append(name)
+        return getattr(self._stream, name)
+
+
+class CountingNetwork(ScriptedNetwork):
+    """Notes what is done with its streams."""
+
+    calls: list[str]
+
+    async def connect(self, address: tuple[str, int]) -> Any:
+        self.calls = []
+        return CountingStream(await super().connect(address), self.calls)
+
+
+async def test_a_warm_get_makes_one_call_of_each_kind() -> None:
+    network = CountingNetwork(lambda _: response(b"hello"))
+    async with open_client(network=network) as client:
+        await warm(client)
+        network.calls.clear()
+        await client.get(URL)
+        names = [name for name in network.calls if name != "__bool__"]
+    assert names == ["send_nowait", "wait_readable", "recv_nowait"]  # beside the look whether it is still alive
+
+
+async def test_a_warm_get_is_three_events_of_one_visit_to_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    visits: list[list[str]] = []
+    feed = FastCodec.feed
+
+    def count(codec: FastCodec, data: bytes) -> Any:
+        events = feed(codec, data)
+        visits.append([type(event).__name__ for event in events])
+        return events
+
+    async with open_client(network=ScriptedNetwork(lambda _: response(b"hello"))) as client:
+        await warm(client)
+        monkeypatch.setattr(FastCodec, "feed", count)
+        await client.get(URL)
+    assert visits == [["Head", "bytes", "End"]]
+
+
+class CountingSocket(socket.socket):
+    """Counts its system calls."""
+
+    sends = receives = 0
+
+    def send(self, *arguments: Any) -> int:
+        CountingSocket.sends += 1
+        return super().send(*arguments)
+
+    def recv(self, *arguments: Any) -> bytes:
+        CountingSocket.receives += 1
+        return super().recv(*arguments)
+
+
+async def test_over_a_socket_a_warm_get_is_one_send_and_one_receive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", CountingSocket)  # trio calls the class that it found at its import
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, answer, listeners)
+        async with open_client() as client:
+            url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"
+            await warm(client, url)
+            CountingSocket.sends = CountingSocket.receives = 0
+            await client.get(url)
+            assert (CountingSocket.sends, CountingSocket.receives) == (1, 1)
+        nursery.cancel_scope.cancel()

@@ -11,7 +11,6 @@ import trio
 from ..errors import AddressRefused, ConnectError, TLSError, TrioPoolError
 from ..urls import Origin, Proxy
 from .network import Address, Network, PolicyRefusal
-from .proxies import open_tunnel
 from .streams import Stream
 from .tls import TLSStream
 
@@ -59,6 +58,8 @@ def _ignore(_step: str, _by: object) -> None:
 
 
 async def _by_proxy(stream: Stream, origin: Origin, proxy: Proxy, trust: Trust, started: float) -> Stream:
+    from .tunnels import open_tunnel  # takes its time, and few need it
+
     if proxy.scheme == "https":
         stream = await _secure(stream, proxy.host, origin, trust(), started, " with the proxy")
     try:

@@ -18,13 +18,17 @@ of one byte is made up that ends at the same place.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ..config import WireLimits
 from ..errors import LocalProtocolError
 from ..headers import RawHeaders
 from ..messages import Request
 from .events import ENDED, ENDED_FOR_GOOD, End, Event, Head, Violation
-from .h11_codec import NOT_READY, H11Codec, cut_short, keepalive_of, says_close
+from .meanings import NOT_READY, cut_short, keepalive_of, says_close
+
+if TYPE_CHECKING:
+    from .h11_codec import H11Codec
 
 _HEAD = re.compile(
     rb"HTTP/1\.1 ([2-9]\d\d)(?: ([\x20-\x7e]*+))?+\r\n"
@@ -51,6 +55,13 @@ _MORE_THAN_A_RESPONSE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 _BODILESS = frozenset({b"204", b"304"})
 _ALL = frozenset(b"%d" % code for code in range(200, 1000))
 _CRLF = b"\r\n"
+
+
+def reference(limits: WireLimits) -> H11Codec:
+    """A reference codec. h11 is imported when it is first needed: it takes its time."""
+    from .h11_codec import H11Codec
+
+    return H11Codec(limits)
 
 
 class FastCodec:
@@ -269,7 +280,7 @@ class FastCodec:
     # ---- the reference ----
 
     def _call_reference(self) -> H11Codec:
-        self._reference = H11Codec(self._limits)
+        self._reference = reference(self._limits)
         self._reader = FastCodec._by_reference
         return self._reference
 

@@ -22,8 +22,7 @@ from ..headers import RawHeaders
 from ..messages import Request
 from .chunks import ChunkGuard
 from .events import End, Event, Head, Interim, Switched, Violation
-
-_TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*(\d{1,9})", re.IGNORECASE)
+from .meanings import NOT_READY, keepalive_of, says_close
 
 
 class H11Codec:
@@ -224,32 +223,12 @@ MAX_LENGTH = 2**63 - 1
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _FOLD = re.compile(rb"(?<![ \t])[ \t]*(?:\r?\n[ \t]+)+")  # RFC 9112 section 5.2
 _FRAMING_FIELD = re.compile(rb"(?im)^(transfer-encoding):([\t\x20-\x7e\x80-\xff]*)\r?\n(?![ \t])")
-NOT_READY = "the connection is not ready for another request: the response before has not ended, or has not ended well"
-
 _OUT_OF_TURN = Violation("the server ended the connection out of turn")
 
 
 def plain_words(error: h11.ProtocolError) -> str:
     """h11's words up to where they quote something, which may be a secret."""
     return re.split(r"[:(]? ?(?:bytearray\()?b['\"]", str(error))[0].rstrip(" :(")
-
-
-def says_close(connection: bytes) -> bool:
-    """Whether a Connection field has the option "close" (RFC 9110 section 7.6.1)."""
-    return b"close" in [option.strip() for option in connection.lower().split(b",")]
-
-
-def keepalive_of(value: bytes) -> float | None:
-    """The seconds in a Keep-Alive field, or None (RFC 2068 section 19.7.1.1)."""
-    found = _TIMEOUT.search(value)
-    return None if found is None else float(found[1])
-
-
-def cut_short(received: int, expected: int) -> Violation:
-    """The connection ended in a body of so many bytes, after fewer: in h11's words."""
-    counts = f"received {received} bytes, expected {expected}"
-    what = f"peer closed connection without sending complete message body ({counts})"
-    return Violation(f"the server broke HTTP/1.1: {what}")
 
 
 def _illegal(error: h11.LocalProtocolError) -> LocalProtocolError:

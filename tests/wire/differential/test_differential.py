@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from itertools import chain, islice
 
 import pytest
 from hypothesis import given, settings
@@ -58,7 +57,7 @@ def test_both_say_the_same_of_what_the_dice_make(first: int) -> None:
 
 
 def test_both_say_the_same_of_every_sample() -> None:
-    for sample in chain(exchanges(), other_exchanges()):
+    for sample in itertools.chain(exchanges(), other_exchanges()):
         for played in in_four_ways(sample):
             agree(played)
 
@@ -77,7 +76,7 @@ def test_both_say_the_same_wherever_the_connection_ends() -> None:
 
 def test_both_say_the_same_whatever_the_bounds() -> None:
     for sample in bounded():
-        for played in islice(in_four_ways(sample), 2):
+        for played in itertools.islice(in_four_ways(sample), 2):
             agree(played)
 
 
@@ -170,7 +169,7 @@ def forbidden(limits: WireLimits) -> Codec:
 @pytest.mark.parametrize("wire", COMMON)
 def test_the_common_response_never_comes_to_the_reference(wire: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else all this would compare the reference with itself."""
-    monkeypatch.setattr(fast_codec, "H11Codec", forbidden)
+    monkeypatch.setattr(fast_codec, "reference", forbidden)
     last = len(wire) - 4 if wire == CHUNKED else len(wire)  # what ends the body comes in one piece
     for first in range(end_of_head(wire), last + 1):
         for cuts in ((first,), tuple(range(first, last + 1))):
@@ -187,7 +186,7 @@ def test_what_the_dice_make_is_for_both_lanes(monkeypatch: pytest.MonkeyPatch) -
         calls.append(None)
         return H11Codec(limits)
 
-    monkeypatch.setattr(fast_codec, "H11Codec", counting)
+    monkeypatch.setattr(fast_codec, "reference", counting)
     turns = ends = 0
     for seed in range(500):
         notes = play(FastCodec, conversation(Dice(seed)))
