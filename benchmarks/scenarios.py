@@ -87,7 +87,7 @@ SCENARIOS = {
             name="sdk",
             title="a chat completion by the OpenAI SDK",
             unit="call",
-            variants=(Variant(name="20 concurrent", op="chat", path=CHAT_PATH, concurrency=20),),
+            variants=(Variant(name="20 concurrent", op="chat", path=CHAT_PATH, concurrency=20, quick=True),),
         ),
         Scenario(
             name="large",

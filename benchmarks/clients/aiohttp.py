@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from .base import KEEP, Client, trust
+from .base import KEEP, CannotError, Client, trust
 
 
 class Aiohttp(Client):
@@ -55,7 +55,10 @@ class Aiohttp(Client):
 
             from .sdk import Chat
 
-            http = await self.stack.enter_async_context(DefaultAioHttpClient())
+            try:
+                http = await self.stack.enter_async_context(DefaultAioHttpClient())
+            except RuntimeError:
+                raise CannotError("needs openai[aiohttp]") from None
             self._chat = self._chat or Chat(url, http)
         return int(await self._chat.ask())
 
