@@ -109,7 +109,8 @@ class Client:
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a request and read the whole response. Parameters and errors are those of `stream`."""
         response = await self._send(method, url, options)
-        await response.read()
+        if not response.read_nowait():
+            await response.read()
         return response
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:

@@ -177,7 +177,7 @@ class Pool:
             origin = self._routes.of(origin)
             request = through(request, origin)
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
-        now = asked_at = trio.current_time()
+        now = asked_at = self._now()
         if deadline is None:
             deadline = now + limits.total
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -420,6 +420,7 @@ class Pool:
     def _start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
+        self._now = trio.lowlevel.current_clock().current_time  # without the way through its runner
         nursery.start_soon(self._ring)
 
     def _shut(self) -> None:
@@ -476,7 +477,7 @@ class Pool:
             self._slots.dial_failed(slot, error)
         else:
             codec = self._make_codec(self._wire)
-            connection = Connection(stream, codec, now - started, now, self._wire, self._observe, self._watch)
+            connection = Connection(stream, codec, now - started, self._now, self._wire, self._observe, self._watch)
             self._slots.dialled(slot, connection, now, self._network.random())
         watch = self._watched.pop(slot, None)
         if watch is not None:
@@ -542,7 +543,7 @@ class Lease:
         if slots.is_shut:  # perhaps with its whole run
             return  # the connection was closed under its holder
         seconds = math.inf if hint is None else hint - min(2.0, hint / 2)  # less a margin: the news travels
-        now = trio.current_time() if now is None else now
+        now = pool._now() if now is None else now
         slots.release(self._slot, now, None if reusable else "unusable", seconds)
         if slots.decisions:
             pool._carry_out()

@@ -136,18 +136,24 @@ class Response:
         :raises DecodingError: the body is not what its Content-Encoding says.
         :raises ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: it did not arrive.
         """
-        if self._content is None:
-            decoder = self._begin()
-            raw = self._exchange.take_whole()
-            if raw is None:
-                raw = b"".join(await self._receive(self._exchange.receive_all))
-            else:
-                self._release(self._exchange.ended_at)
-                await trio.lowlevel.checkpoint_if_cancelled()
-            self._content = raw if decoder is None else await self._decode(decoder, raw)
-        else:
+        if self._content is not None or self.read_nowait():
             await trio.lowlevel.checkpoint_if_cancelled()
+            return self.content
+        decoder = self._begin()
+        raw = b"".join(await self._receive(self._exchange.receive_all))
+        self._content = raw if decoder is None else await self._decode(decoder, raw)
         return self._content
+
+    def read_nowait(self) -> bool:
+        """Read the body if it is at hand and needs no decoding. Whether it did; if not, nothing has changed."""
+        if self._is_streamed or self._lease is None or self._head.codings:
+            return False
+        self._content = self._exchange.take_whole()
+        if self._content is None:
+            return False
+        self._is_streamed = True
+        self._release(self._exchange.ended_at)
+        return True
 
     async def _decode(self, decoder: Decoder, raw: bytes) -> bytes:
         pieces: list[bytes] = []

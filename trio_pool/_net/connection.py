@@ -24,6 +24,7 @@ class Connection:
     :ivar armed: when the alarm clock will look, or `math.inf`.
     :ivar is_overdue: whether a wait has lasted too long, and ended the connection.
     :ivar watch: tells the alarm clock of a wait that is due before.
+    :ivar now: trio's clock, without the way through its runner.
     :ivar yielded_at: by trio's clock, when a task last yielded on it; see `Exchange.pace`.
     :ivar unyielded: the bytes that were received since then.
     """
@@ -37,6 +38,7 @@ class Connection:
         "is_dead",
         "is_overdue",
         "limits",
+        "now",
         "observe",
         "stream",
         "unyielded",
@@ -49,7 +51,7 @@ class Connection:
         stream: Stream,
         codec: Codec,
         dial_seconds: float,
-        now: float,
+        now: Callable[[], float],
         limits: WireLimits,
         observe: Callable[[Event], None] | None,
         watch: Callable[[Connection], None],
@@ -63,7 +65,8 @@ class Connection:
         self.is_overdue = False
         self.is_dead: Callable[[], object] = getattr(stream, "poll", None) or stream.readable
         self.dial_seconds = dial_seconds
-        self.yielded_at = now
+        self.now = now
+        self.yielded_at = now()
         self.unyielded = 0
 
     def strike(self) -> None:

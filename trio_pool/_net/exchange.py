@@ -67,7 +67,7 @@ async def begin(connection: Connection, request: Request, limits: Limits, deadli
 
     :param deadline: of the whole request, by trio's clock.
     """
-    exchange = Exchange(connection, request, limits, deadline, trio.current_time())
+    exchange = Exchange(connection, request, limits, deadline, connection.now())
     await exchange.run_to_head()
     return exchange
 
@@ -116,7 +116,7 @@ class Exchange:
 
     def afresh(self, connection: Connection) -> Exchange:
         """The same once more, on another connection."""
-        return Exchange(connection, self.request, self.limits, self.deadline, trio.current_time())
+        return Exchange(connection, self.request, self.limits, self.deadline, connection.now())
 
     # ---- the awaits ----
 
@@ -140,13 +140,13 @@ class Exchange:
             self._sent_all = True
         if witness is not None:
             await witness.sent()
-        self.sent_at = trio.current_time()
+        self.sent_at = self.connection.now()
         due = self.sent_at + self.limits.first_byte
         if self.received or self.send_error is not None:
             await self.pace(0)
         else:
             await self.wait(self._stream.wait_readable, due, ReadTimeout)  # nobody answers before being asked
-            self.receive_nowait()
+            self._receive_first()
         while self.head is None:
             if self.events:
                 self.note(self.events.pop(0))
@@ -206,7 +206,10 @@ class Exchange:
             raise self.error(LocalProtocolError, error.what) from None
         if self.request.expects_continue:
             return [self.offer(wire[0]), *wire[1:]]
-        if len(wire) > 1 and len(wire[1]) <= SMALL_BODY:
+        if len(wire) == 1:
+            rest = self.offer(wire[0])
+            return [rest] if rest else []
+        if len(wire[1]) <= SMALL_BODY:
             wire = [b"".join(wire)]
         for position, data in enumerate(wire):
             rest = self.offer(data)
@@ -291,7 +294,7 @@ class Exchange:
         if isinstance(event, Head):
             self.head = event
             self.head_at = (
-                trio.current_time() if self.sent_at is None else max(self.sent_at, self.connection.yielded_at)
+                self.connection.now() if self.sent_at is None else max(self.sent_at, self.connection.yielded_at)
             )
         elif isinstance(event, End):
             self._note_end(event)
@@ -300,7 +303,7 @@ class Exchange:
         elif isinstance(event, Switched):
             self.surplus = event.surplus + self._unparsed
             self.complete = True
-            self.ended_at = trio.current_time()
+            self.ended_at = self.connection.now()
         elif not isinstance(event, bytes):
             self._unparsed = b""
             self.events.clear()
@@ -311,7 +314,7 @@ class Exchange:
         self.trailers = end.trailers
         self.complete = True
         self.is_reusable = end.keeps and not self._unparsed and self._sent_all and self.send_error is None
-        self.ended_at = trio.current_time()
+        self.ended_at = self.connection.now()
 
     def _note_interim(self, event: Interim) -> None:
         self._interims += 1
@@ -378,10 +381,17 @@ class Exchange:
             self.events = self.events + events if self.events else events
         return True
 
+    def _receive_first(self) -> None:
+        """Receive; most often what comes begins with the head."""
+        self.receive_nowait()
+        if self.events and type(head := self.events[0]) is Head:
+            self.head, self.head_at = head, self.connection.yielded_at
+            del self.events[0]
+
     async def _fill(self, due: float | None = None) -> None:
         """Receive once, before it is due; by default each wait may take `read` seconds."""
         while not self.receive_nowait():
-            until = trio.current_time() + self.limits.read if due is None else due
+            until = self.connection.now() + self.limits.read if due is None else due
             await self.wait(self._stream.wait_readable, until, ReadTimeout)
 
     # ---- waiting, and being fair ----
@@ -405,7 +415,7 @@ class Exchange:
             connection.due = math.inf
         if connection.is_overdue:
             raise self.timed_out(None if due == self.deadline else timeout)
-        connection.yielded_at = trio.current_time()
+        connection.yielded_at = connection.now()
         connection.unyielded = 0
 
     async def be_fair(self, size: int) -> None:
@@ -423,7 +433,8 @@ class Exchange:
 
         :raises TotalTimeout: the deadline has passed.
         """
-        connection, now = self.connection, trio.current_time()
+        connection = self.connection
+        now = connection.now()
         connection.unyielded += size
         if now >= self.deadline and not self.complete:
             raise self.timed_out(None)
@@ -432,7 +443,7 @@ class Exchange:
     async def take_turns(self) -> None:
         """Yield to other tasks."""
         await trio.lowlevel.checkpoint()
-        self.connection.yielded_at = trio.current_time()
+        self.connection.yielded_at = self.connection.now()
         self.connection.unyielded = 0
 
     # ---- errors ----
@@ -451,7 +462,7 @@ class Exchange:
             what,
             origin=self.request.origin,
             phase=phase,
-            elapsed=trio.current_time() - since,
+            elapsed=self.connection.now() - since,
             advice=advice,
             may_have_been_processed=self.sent > 0,
         )
