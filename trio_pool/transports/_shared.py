@@ -128,6 +128,7 @@ class Adapter:
             write=given[2],
             acquire=given[3],
             total=own.total_timeout,
+            dials_apart=True,
         )
 
     def _look_for_retries(self, raw: RawHeaders) -> None:
