@@ -216,7 +216,15 @@ class Request:
 
     @classmethod
     def prepared(
-        cls, method: str, url: str, origin: Origin, target: bytes, raw: RawHeaders, body: Content | None, limits: Limits
+        cls,
+        method: str,
+        url: str,
+        origin: Origin,
+        target: bytes,
+        raw: RawHeaders,
+        body: Content | None,
+        limits: Limits,
+        encoded: bytes = b"",
     ) -> Request:
         """A request of parts that another library took apart: only its method and framing are checked here.
 
@@ -227,21 +235,22 @@ class Request:
         :param raw: header fields that are legal; the list is kept.
         :param body: bytes, or an async iterable of bytes, or None.
         :param limits: stand for its timeouts, and inherit nothing.
+        :param encoded: its head on the wire, where one of the same fields was made before: then nothing is checked.
         :raises LocalProtocolError: the method is no token, or the fields do not frame the body.
         """
-        if method not in IDEMPOTENT_METHODS:
-            _check_method(method)
-        given = {name.lower() for name, _ in raw}
         self = cls.__new__(cls)
         self.method, self.url, self.origin, self.target, self.raw_headers = method, url, origin, target, raw
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = limits
         self.witness = None
-        self.encoded = b""
-        self._is_spent = False
-        self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
-        _check_framing(raw, given, body, method)
+        self.encoded = encoded
+        self.expects_continue = self._is_spent = False
+        if not encoded:
+            _check_method(method)
+            given = {name.lower() for name, _ in raw}
+            self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
+            _check_framing(raw, given, body, method)
         return self
 
     def begin(self) -> None:

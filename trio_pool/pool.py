@@ -332,7 +332,8 @@ class Pool:
             self._carry_out()
             return trio.lowlevel.Abort.SUCCEEDED
 
-        with trio.CancelScope(deadline=place.deadline):
+        place.scope.deadline = place.deadline
+        with place.scope:
             place.task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(give_up_the_place)
         if isinstance(place.result, Slot):
@@ -396,6 +397,9 @@ class Pool:
     def _do_dial(self, decision: Dial) -> None:
         self._dials[decision.slot] = trio.CancelScope()
         self._nursery.start_soon(self._dial, decision.slot)
+        waiter = decision.slot.demand
+        if waiter is not None and waiter.ticket.limits.dials_apart:
+            self._slots.postpone(waiter, waiter.ticket.postpone())
 
     def _do_grant(self, decision: Grant) -> None:
         decision.waiter.ticket.settle(decision.slot)

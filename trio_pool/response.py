@@ -315,6 +315,20 @@ class Response:
         self._release()
         return self._exchange.error(type(error), error.what, error.advice)
 
+    async def next_raw(self) -> bytes:
+        """The next piece of the body as it comes, not decoded; b"" at its end. Raises as `iter_raw`."""
+        if not self._is_streamed:
+            self._begin_raw()
+            whole = self._exchange.take_whole()
+            if whole is not None:
+                self._release(self._exchange.ended_at)
+                await trio.lowlevel.checkpoint_if_cancelled()
+                return whole
+        elif self._lease is None and self._exchange.complete:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return b""
+        return await self._receive(self._exchange.receive)
+
     def _receive_piece(self) -> Awaitable[bytes]:
         return self._receive(self._exchange.receive)
 
