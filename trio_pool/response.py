@@ -329,8 +329,8 @@ class Response:
             return b""
         return await self._receive(self._exchange.receive)
 
-    async def _receive_piece(self) -> bytes:
-        return await self._receive(self._exchange.receive)
+    def _receive_piece(self) -> Awaitable[bytes]:
+        return self._receive(self._exchange.receive)
 
     async def _receive(self, receive: Callable[[], Awaitable[T]]) -> T:
         """Receive some of the body, or all; afterwards the connection is ours, given back, or cut."""
@@ -361,6 +361,7 @@ class BodyIterator(Generic[T]):
         "_feed",
         "_finish",
         "_is_done",
+        "_is_plain",
         "_pending",
         "_receive",
         "_response",
@@ -383,6 +384,7 @@ class BodyIterator(Generic[T]):
         self._feed = feed
         self._finish = finish
         self._slice = slice_size  # the most bytes that `feed` gets at once, or 0 where it does not matter
+        self._is_plain = decoder is None and feed is _as_it_is
         self._is_done = False
         self._decoded: Iterator[bytes] = iter(())  # taken one by one: a few bytes can become many pieces
         self._pending: deque[T] = deque()
@@ -391,6 +393,8 @@ class BodyIterator(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        if self._is_plain:
+            return await self._next_piece()  # type: ignore[no-any-return]  # what is fed on is bytes then
         if self._pending:
             await trio.lowlevel.checkpoint_if_cancelled()
             if self._exchange.owes_a_yield(0):
@@ -404,6 +408,15 @@ class BodyIterator(Generic[T]):
             else:
                 await self._refill()
         return self._pending.popleft()
+
+    async def _next_piece(self) -> Any:
+        """A piece of the body that is wanted as it came."""
+        piece = await self._receive()
+        if not piece:
+            self._is_plain = False
+            self._is_done = True
+            raise StopAsyncIteration
+        return piece
 
     def _take_decoded(self) -> int:
         """Turn one decoded piece into what was asked for; its size, or 0 when there is none at hand."""

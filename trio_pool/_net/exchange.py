@@ -146,7 +146,10 @@ class Exchange:
             await self.pace(0)
         else:
             await self.wait(self._stream.wait_readable, due, ReadTimeout)  # nobody answers before being asked
-            self._receive_first()
+            self.receive_nowait()
+            if self.events and type(head := self.events[0]) is Head:
+                self.head, self.head_at = head, self.connection.yielded_at
+                del self.events[0]
         while self.head is None:
             if self.events:
                 self.note(self.events.pop(0))
@@ -165,7 +168,8 @@ class Exchange:
         while (piece := self._take()) is None:
             if self.complete:
                 return b""
-            await self._fill()
+            if not self.receive_nowait():
+                await self._fill()
         if self.owes_a_yield(len(piece)):
             await self.take_turns()
         return piece
@@ -380,13 +384,6 @@ class Exchange:
             events = self.connection.codec.feed(data)
             self.events = self.events + events if self.events else events
         return True
-
-    def _receive_first(self) -> None:
-        """Receive; most often what comes begins with the head."""
-        self.receive_nowait()
-        if self.events and type(head := self.events[0]) is Head:
-            self.head, self.head_at = head, self.connection.yielded_at
-            del self.events[0]
 
     async def _fill(self, due: float | None = None) -> None:
         """Receive once, before it is due; by default each wait may take `read` seconds."""

@@ -10,7 +10,7 @@ import errno
 import os
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -48,7 +48,7 @@ class Stream(Protocol):
         """Whether bytes, the end, or an error are there to be received."""
         ...
 
-    async def wait_readable(self) -> None:
+    def wait_readable(self) -> Awaitable[None]:
         """Wait until `recv_nowait` may succeed; return at once if it would.
 
         :raises trio.ClosedResourceError: the stream was closed meanwhile.
@@ -56,7 +56,7 @@ class Stream(Protocol):
         """
         ...
 
-    async def wait_writable(self) -> None:
+    def wait_writable(self) -> Awaitable[None]:
         """Wait until `send_nowait` may succeed; return at once if it would. Raises as `wait_readable`."""
         ...
 

@@ -16,6 +16,7 @@ import os
 import re
 import ssl
 import sys
+from collections.abc import Awaitable
 from functools import lru_cache
 
 import trio
@@ -122,12 +123,11 @@ class TLSStream:
             return True
         return True
 
-    async def wait_readable(self) -> None:
+    def wait_readable(self) -> Awaitable[None]:
         """Wait until more ciphertext is there, unless some or plaintext is."""
         if self._decrypted or self._incoming.pending or self.ssl_object.pending():
-            await trio.lowlevel.checkpoint()
-        else:
-            await self._stream.wait_readable()
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105  # whoever waits awaits it
+        return self._stream.wait_readable()
 
     def close(self) -> None:
         """Say close_notify if the network takes it, and close without waiting for the peer's."""
@@ -140,7 +140,8 @@ class TLSStream:
 
     def _fill_nowait(self) -> None:
         """Take ciphertext from the network, or raise BlockingIOError."""
-        self._try_to_flush()  # a key update may want an answer; what has arrived counts even if nothing can leave
+        if self._unsent or self._outgoing.pending:  # a key update may want an answer
+            self._try_to_flush()  # what has arrived counts even if nothing can leave
         ciphertext = self._stream.recv_nowait(_RECORDS)
         if ciphertext:
             self._incoming.write(ciphertext)
