@@ -203,7 +203,7 @@ async def drip(stream: Any) -> None:
 
 async def test_the_pools_total_timeout_holds_for_the_body_too(library: Library) -> None:
     """The libraries know none, and read a dripping body for ever."""
-    async with listening(drip) as url, open_pool(PoolConfig(total_timeout=0.1)) as pool:
+    async with listening(drip) as url, open_pool(PoolConfig(total_timeout=0.5)) as pool:
         with pytest.raises(library.api.ReadTimeout, match="total timeout"):
             await library.client(pool, timeout=None).get(url)
         assert pool.statistics().leased == 0

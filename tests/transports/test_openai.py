@@ -215,7 +215,8 @@ async def test_a_server_that_dies_in_a_stream_is_an_error_of_the_sdk(
 async def test_silence_is_a_timeout_of_the_sdk(client: AsyncOpenAI, provider: Provider, pool: Pool) -> None:
     provider.script(Script(hangs_after=-1))
     with pytest.raises(openai.APITimeoutError) as caught:
-        await client.with_options(timeout=0.05, max_retries=0).responses.create(model="m", input="hello")
+        quick = client.with_options(timeout=httpx2.Timeout(None, read=0.05), max_retries=0)
+        await quick.responses.create(model="m", input="hello")
     assert isinstance(caught.value.__cause__, httpx2.ReadTimeout)
     assert pool.statistics().leased == 0
 
@@ -223,7 +224,7 @@ async def test_silence_is_a_timeout_of_the_sdk(client: AsyncOpenAI, provider: Pr
 async def test_silence_in_a_stream_is_an_error_of_the_sdk(client: AsyncOpenAI, provider: Provider, pool: Pool) -> None:
     provider.script(Script(hangs_after=2))
     with pytest.raises(openai.APIConnectionError) as caught:
-        await listen(client.with_options(timeout=0.05), "a b c")
+        await listen(client.with_options(timeout=httpx2.Timeout(None, read=0.5), max_retries=0), "a b c")
     assert isinstance(caught.value.__cause__, httpx2.ReadTimeout)
     assert pool.statistics().leased == 0
 
