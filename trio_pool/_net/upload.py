@@ -128,9 +128,10 @@ class _Upload:
         except TrioPoolError as error:
             self.verdict = error
         except trio.ClosedResourceError:
-            if self._exchange.connection.is_overdue:
-                return  # the sender has waited too long, and says so
             self.verdict = self._exchange.error(ReadError, "the connection was closed from elsewhere")
+        if self._exchange.connection.is_overdue:
+            self.verdict = None  # the sender has waited too long, and says so
+            return
         head = self._exchange.head
         if self.verdict is not None or (head is not None and (head.status_code >= 300 or head.closes)):
             self.is_stopped = True
