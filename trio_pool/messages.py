@@ -5,7 +5,6 @@ A `Request` is checked when it is built, so that nothing illegal is ever near th
 
 from __future__ import annotations
 
-import json as json_module
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from copy import copy
@@ -313,6 +312,8 @@ def _body(content: Any, json: Any, data: ParamTypes) -> tuple[Content | None, by
 
 
 def _encode_json(value: Any) -> bytes:
+    import json as json_module  # takes its time
+
     try:
         text = json_module.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import attrs
 import trio
 
 from ._core.decisions import Refuse, Slot
@@ -96,12 +95,12 @@ _WAITING: tuple[type[TrioPoolError], str, str] = (
 )
 
 
-@attrs.define
 class Watch:
     """For whoever waits until a dial has ended."""
 
-    ended: trio.Event = attrs.Factory(trio.Event)
-    error: TrioPoolError | None = None
+    def __init__(self) -> None:
+        self.ended = trio.Event()
+        self.error: TrioPoolError | None = None
 
 
 def full(origin: Origin, bound: float, crowd: str) -> PoolFull:

@@ -6,7 +6,6 @@ back, so it can be closed from anywhere, in another task too.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -196,6 +195,8 @@ class Response:
 
         :raises DecodingError: it is none; a ValueError too.
         """
+        import json  # takes its time
+
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError) as error:
