@@ -154,9 +154,8 @@ class Client:
 
     async def _send(self, method: str, url: str, options: RequestOptions) -> Response:
         """Send a request, follow where it leads; the response is open."""
-        request = (
-            self._bare(method, url).twin() if not options and type(url) is str else self._build(method, url, options)
-        )
+        is_bare = not options and type(method) is type(url) is str and len(url) <= 512 and "@" not in url
+        request = self._bare(method, url).twin() if is_bare else self._build(method, url, options)
         return await (self._follow(request) if self._follows else self.pool.send(request))
 
     def _prepare(self, method: str, url: str) -> Request:

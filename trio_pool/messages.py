@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from copy import copy
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, NamedTuple, Protocol, TypedDict, cast
 from urllib.parse import urlencode
 
 import attrs
@@ -129,6 +129,16 @@ class RequestOptions(TypedDict, total=False):
     target: str | None
 
 
+class Kept(NamedTuple):
+    """A request's head on the wire, and what it was made of: once the request is changed, it counts no more."""
+
+    head: bytes
+    method: str
+    target: bytes
+    content: Content | None
+    fields: RawHeaders
+
+
 class Request:
     """One request, checked and ready to be sent: `method`, `url`, `headers`, `content`, `timeouts`.
 
@@ -153,9 +163,9 @@ class Request:
     __slots__ = (
         "_is_spent",
         "content",
-        "encoded",
         "expects_continue",
         "is_streamed",
+        "kept",
         "method",
         "origin",
         "raw_headers",
@@ -203,7 +213,7 @@ class Request:
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts: Timeouts | Limits | None = timeouts
         self.witness: Witness | None = None
-        self.encoded = b""  # its head on the wire, once a codec has made it
+        self.kept: Kept | None = None
         self._is_spent = False
         self.raw_headers = raw
         self.expects_continue = b"expect" in given and _expects_continue(raw)
@@ -252,6 +262,15 @@ class Request:
             _check_framing(raw, given, body, method)
         return self
 
+    @property
+    def encoded(self) -> bytes:
+        """The request's head on the wire, once a codec has made it; else b"". See `Kept`."""
+        return b"" if self.kept is None else self.kept.head
+
+    @encoded.setter
+    def encoded(self, head: bytes) -> None:
+        self.kept = Kept(head, self.method, self.target, self.content, self.raw_headers.copy()) if head else None
+
     def begin(self) -> None:
         """Note that the request is being sent.
 
@@ -273,7 +292,7 @@ class Request:
         twin.method, twin.url, twin.origin, twin.target = self.method, self.url, self.origin, self.target
         twin.content, twin.is_streamed, twin.timeouts = self.content, self.is_streamed, self.timeouts
         twin.witness = self.witness
-        twin.encoded, twin.expects_continue, twin._is_spent = self.encoded, self.expects_continue, False
+        twin.kept, twin.expects_continue, twin._is_spent = self.kept, self.expects_continue, False
         twin.raw_headers = self.raw_headers.copy()
         return twin
 
@@ -283,7 +302,7 @@ class Request:
         :param authorization: the value of Proxy-Authorization, or None.
         """
         twin = copy(self)
-        twin.encoded = b""
+        twin.kept = None
         if self.target == b"*" or self.target.startswith(b"/"):
             path = b"" if self.target == b"*" else self.target  # RFC 9112 section 3.2.4
             twin.target = b"http://" + target_of(self.url).authority + path

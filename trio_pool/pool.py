@@ -297,7 +297,7 @@ class Pool:
 
     async def _redial(self, lease: Lease, exchange: Exchange) -> Lease:
         """A lease of the same slot with a new connection."""
-        lease.connection.stream.close()
+        lease.connection.close()
         slot = lease.give_up()
         self._stale_retries += 1
         place = Place(slot.origin, exchange.limits, exchange.deadline, exchange.request.witness)
@@ -408,7 +408,7 @@ class Pool:
         decision.waiter.ticket.settle(decision)
 
     def _do_close(self, decision: Close) -> None:
-        decision.slot.connection.stream.close()
+        decision.slot.connection.close()
         self._slots.closed(decision.slot)
 
     def _do_wake(self, decision: Wake) -> None:
@@ -443,6 +443,7 @@ class Pool:
             due = min(self._slots.next_tick, self._deadlines.next)
             with trio.CancelScope(deadline=due, shield=True) as self._nap:
                 await trio.sleep_forever()
+            await trio.lowlevel.cancel_shielded_checkpoint()  # what was woken in the same moment is not overdue
             now = trio.current_time()
             for connection in self._deadlines.pop(now):
                 connection.strike()

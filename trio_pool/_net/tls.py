@@ -44,7 +44,6 @@ class TLSStream:
         "_stream",
         "_unsent",
         "ssl_object",
-        "wait_writable",
     )
 
     def __init__(self, stream: Stream, context: ssl.SSLContext, server_hostname: str | None) -> None:
@@ -56,7 +55,6 @@ class TLSStream:
         self._has_ended = False  # whether the peer has said close_notify
         self._decrypted = b""  # plaintext that a look at the stream has turned up
         self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
-        self.wait_writable = stream.wait_writable
 
     @property
     def below(self) -> Stream:
@@ -128,6 +126,10 @@ class TLSStream:
         if self._decrypted or self._incoming.pending or self.ssl_object.pending():
             return trio.lowlevel.checkpoint()  # noqa: ASYNC105  # whoever waits awaits it
         return self._stream.wait_readable()
+
+    def wait_writable(self) -> Awaitable[None]:
+        """Wait until the network takes more ciphertext."""
+        return self._stream.wait_writable()
 
     def close(self) -> None:
         """Say close_notify if the network takes it, and close without waiting for the peer's."""
