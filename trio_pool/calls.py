@@ -49,7 +49,7 @@ class Call:
         self._headers = headers
         self._check_query(url, options)
         own = {name.lower() for name, _ in headers}
-        self.is_allowed = bool(options.get("retry_unsafe")) or IDEMPOTENCY_KEY.lower() in own
+        self.is_allowed = bool(options.get("retry_unsafe")) or IDEMPOTENCY_KEY in own
         content: Any = options.get("content")
         self.can_be_repeated = not hasattr(content, "__aiter__") or not iter_once(content)
 

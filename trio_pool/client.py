@@ -143,7 +143,8 @@ class Client:
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a request and read the whole response. Parameters and errors are those of `stream`."""
         response = await self._send(method, url, options)
-        await response.read()
+        if not response.read_nowait():
+            await response.read()
         return response
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
@@ -191,9 +192,8 @@ class Client:
         """Send a request, follow where it leads; the response is open."""
         if self._fleet is not None and not _ABSOLUTE.match(url):
             return await self._send_to_group(self._fleet, method, url, options)
-        request = (
-            self._bare(method, url).twin() if not options and type(url) is str else self._build(method, url, options)
-        )
+        is_bare = not options and type(method) is type(url) is str and len(url) <= 512 and "@" not in url
+        request = self._bare(method, url).twin() if is_bare else self._build(method, url, options)
         return await (self._follow(request) if self._follows else self._try(request))
 
     async def _try(self, request: Request, deadline: float | None = None) -> Response:
@@ -220,7 +220,7 @@ class Client:
         started = trio.current_time()
         own = encode_headers(options.get("headers"))
         key = _key_of(options)
-        if key is not None and not any(name.lower() == IDEMPOTENCY_KEY.lower() for name, _ in own):
+        if key is not None and not any(name.lower() == IDEMPOTENCY_KEY for name, _ in own):
             own += encode_headers([("Idempotency-Key", key)])
         call = Call(method, url, options, _merge(self._headers.raw, own))
         response = await GroupWay(self._attempts, fleet, call, hedges=self._hedges).go()

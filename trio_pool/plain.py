@@ -8,7 +8,7 @@ from ._core.outcomes import Outcome, RetryRules
 from ._core.permits import Permit
 from ._core.retry import Repeatable
 from .attempts import Attempts
-from .messages import Request
+from .messages import IDEMPOTENCY_KEY, Request
 from .providers import PROVIDERS
 from .response import Response
 from .tries import Try, prepared
@@ -26,9 +26,8 @@ class PlainWay(Way):
     """The way of a request to a URL of its own."""
 
     def __init__(self, attempts: Attempts, request: Request, started: float, deadline: float | None) -> None:
-        allows = Repeatable(
-            method=request.method, has_body_again=request.can_be_repeated, is_allowed=request.retry_unsafe
-        )
+        is_allowed = request.retry_unsafe or any(name.lower() == IDEMPOTENCY_KEY for name, _ in request.raw_headers)
+        allows = Repeatable(method=request.method, has_body_again=request.can_be_repeated, is_allowed=is_allowed)
         super().__init__(attempts, allows, attempts.pool.config.limits_for(request.timeouts), started, deadline)
         self._request = request
         self._where = request.origin
