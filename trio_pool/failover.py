@@ -102,8 +102,7 @@ class GroupWay(Way):
             return None
         rival = self._turnstile.ask_now(tried=[*self._tried, permit.member], is_strict=True, tokens=self._tokens)
         if rival is None:
-            self._course.close()  # the retry goes back to the budget
-            return None
+            return None  # the retry that was taken serves the next attempt, or goes back at the end
         first, second = name_of(permit.member), name_of(rival.member)
         self._attempts.tell(events.Hedged(first=first, second=second, after=now - since))
         return rival

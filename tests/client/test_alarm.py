@@ -146,7 +146,7 @@ class Network(SystemNetwork):
 async def test_a_wait_that_does_not_end_by_closing_ends_in_time_all_the_same(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async with open_client(PoolConfig(read_timeout=2), network=Network(Own)) as client:
+    async with open_client(PoolConfig(read_timeout=2, retry_attempts=1), network=Network(Own)) as client:
         with pytest.raises(ReadTimeout, match="within 2 s"):
             await client.get(URL)
         assert trio.current_time() == pytest.approx(2)

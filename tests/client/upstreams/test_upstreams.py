@@ -656,9 +656,19 @@ async def test_an_upstream_can_be_probed_without_traffic(autojump_clock: trio.te
         await trio.sleep(60)
         assert turnstile(client).group.members[0].breaker.state.value == "closed"
         assert_at_rest(client)
-    (probe,) = world.hosts[0].seen
+        (probe,) = world.hosts[0].seen
+        refused = len(world.hosts[0].refused)
+        world.hosts[0].is_down = True
+        for connection in world.hosts[0].connections:
+            connection.send(b"")
+        for _ in range(6):
+            await client.get("/x")
+        world.hosts[0].is_down = False
+        await trio.sleep(60)
+        assert turnstile(client).group.members[0].breaker.state.value == "closed"
+        assert len(world.hosts[0].seen) == 2
     assert (probe.method, probe.target, probe.header("authorization")) == ("GET", "/v1/health", "Bearer s3cret-1")
-    assert 2 <= len(world.hosts[0].refused) - 5 <= 5
+    assert 2 <= refused - 5 <= 5
 
 
 # ---- hedging ----
@@ -700,6 +710,28 @@ async def test_a_post_is_hedged_only_where_the_caller_allows_it(autojump_clock: 
         assert (await client.post(PATH, json=BODY, idempotency_key="k")).status_code == 200
         assert_at_rest(client)
     assert len(world.kinds(Hedged)) == 1
+
+
+async def test_where_no_other_is_free_there_is_no_rival_and_nobody_waits_for_one(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(Host(), Host(otherwise=SILENCE))
+    async with (
+        world.open({}, {"priority": 1, "max_concurrency": 1}, hedging=True) as client,
+        trio.open_nursery() as nursery,
+    ):
+        learn(client)
+        world.hosts[0].is_down = True
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(0.1)
+        world.hosts[0].is_down = False
+        world.hosts[0].otherwise = SILENCE
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(2)
+        assert (len(world.hosts[0].seen), len(world.hosts[1].seen)) == (1, 1)
+        assert turnstile(client).group.waiting == 0
+        nursery.cancel_scope.cancel()
+    assert not world.kinds(Hedged)
 
 
 async def test_a_rival_that_fails_leaves_the_first_in_the_race(autojump_clock: trio.testing.MockClock) -> None:
@@ -756,6 +788,7 @@ async def test_a_redirect_within_an_upstream_keeps_its_key_and_elsewhere_loses_i
         assert_at_rest(client)
     assert [received.header("authorization") for received in world.hosts[0].seen] == ["Bearer s3cret-1"] * 2
     assert world.hosts[1].seen[0].header("authorization") is None
+    assert len(world.hosts[0].connections) == 1
 
 
 async def test_google_keeps_its_model_in_the_path() -> None:
