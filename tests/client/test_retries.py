@@ -385,6 +385,19 @@ async def test_what_went_well_counts_for_the_budget(autojump_clock: trio.testing
     assert len(server.times) == 400 + 100 + 100  # the bucket holds a hundred
 
 
+async def test_a_retry_that_is_cancelled_before_it_begins_goes_back_to_the_budget(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = Server(*[BUSY] * 100)
+    async with open_client(network=server.network) as client:
+        for _ in range(50):
+            with trio.move_on_after(0.001):
+                await client.get(URL)
+        assert client._attempts._budget.left(trio.current_time()) >= 10
+        await client.get(URL)
+    assert len(server.times) == 50 + 3
+
+
 # ---- what is told ----
 
 

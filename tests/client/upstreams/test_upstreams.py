@@ -536,6 +536,21 @@ async def test_requests_wait_in_line_for_the_minute_instead_of_drawing_refusals(
     assert len(waits) >= 29
 
 
+async def test_what_was_sent_is_charged_and_what_was_not_is_not(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(otherwise=SILENCE))
+    async with world.open({"requests_per_minute": 10, "max_connections": 2}) as client, trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(client.get, "/x")
+        await trio.sleep(1e-9)
+        assert len(world.hosts[0].seen) == 2
+        assert turnstile(client).group.members[0].limiter.requests.level == pytest.approx(4)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked()
+        assert_at_rest(client)
+        assert turnstile(client).group.members[0].limiter.requests.level == pytest.approx(8)
+
+
 async def test_tokens_are_charged_by_estimate_and_corrected_by_usage(autojump_clock: trio.testing.MockClock) -> None:
     world = World(Host())
     async with world.open({"tokens_per_minute": 1000}) as client:
