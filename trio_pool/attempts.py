@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import trio
 
@@ -16,7 +13,7 @@ from ._core.retry import Course, Repeatable
 from .events import Event
 from .messages import Held, Request
 from .pool import Pool
-from .tries import Prepare
+from .tries import Prepare, wall_time
 from .turnstile import Turnstile
 from .urls import Origin
 
@@ -42,8 +39,6 @@ class Attempts:
         self.is_retrying = pool.config.retry_attempts > 1
         self._always = self.is_needed
         self._budget = RetryBudget(now=trio.current_time())
-        network: Any = pool.network
-        self.wall_time: Callable[[], float] = getattr(network, "time", time.time)
 
     def course(self, request: Repeatable, deadline: float) -> Course:
         """A new request's."""
@@ -57,6 +52,10 @@ class Attempts:
             request=request,
             deadline=deadline,
         )
+
+    def wall_time(self) -> float:
+        """The seconds since 1970, as the pool's network has them."""
+        return wall_time(self.pool)
 
     def tell(self, event: Event) -> None:
         """Tell the observers."""

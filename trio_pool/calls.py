@@ -37,13 +37,15 @@ class Call:
     :param url: relative.
     :param options: see `RequestOptions`.
     :param headers: all that are sent, but those of the upstream.
-    :raises UsageError: credentials are among them, or there is more than one body.
+    :raises UsageError: credentials are among them, or its timeouts are none.
     """
 
     def __init__(self, method: str, url: str, options: RequestOptions, headers: RawHeaders) -> None:
         check_credentials(headers, "a request to upstreams")
         self.method = method
-        self.timeouts: Timeouts | None = options.get("timeouts")
+        self.timeouts = options.get("timeouts")
+        if self.timeouts is not None and not isinstance(cast("Any", self.timeouts), Timeouts):
+            raise UsageError(f"timeouts must be Timeouts, not {type(self.timeouts).__name__}")
         self._url = url.lstrip("/")
         self._options = options
         self._headers = headers

@@ -83,7 +83,8 @@ class GroupWay(Way):
         assert done.permit is not None
         response = super()._serve(done)
         response._provider = endpoint_of(done.permit.member).provider
-        response._report = partial(self._turnstile.used, done.permit)
+        if self._fleet.counts_tokens:
+            response._report = partial(self._turnstile.used, done.permit)
         return response
 
     # ---- hedging ----
