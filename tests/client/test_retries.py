@@ -61,7 +61,7 @@ async def test_a_retryable_status_is_tried_again(
     assert [received.body for received in server.network.requests] == [b"body" if method == "POST" else b""] * 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 410, 413, 418, 422])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 410, 413, 418, 422, 501, 505, 520, 599])
 async def test_another_status_is_an_answer(status: int) -> None:
     server = Server(response(b"no", status=f"{status} No"))
     async with open_client(network=server.network) as client:

@@ -65,10 +65,11 @@ async def test_a_retryable_status_fails_over(kind: str, status: int) -> None:
 
 
 @pytest.mark.parametrize(("kind", "tries"), [("openai", 2), ("anthropic", 2), ("google", 1)])
-async def test_a_conflict_is_retried_by_those_whose_own_clients_do(kind: str, tries: int) -> None:
+@pytest.mark.parametrize("status", [409, 501, 520])
+async def test_some_are_retried_by_those_whose_own_clients_do(kind: str, tries: int, status: int) -> None:
     provider, path, body = KINDS[kind]
     async with two(provider) as (a, _, client):
-        a.script(Script(409))
+        a.script(Script(status))
         assert len((await client.post(path, json=body)).attempts) == tries
 
 
