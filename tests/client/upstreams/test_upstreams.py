@@ -803,6 +803,29 @@ async def test_who_waits_when_the_pool_closes_is_told() -> None:
     assert sorted(failures) == ["PoolClosed", "PoolClosed", "ReadError"]
 
 
+async def test_who_waits_for_a_pause_to_end_is_told_at_once_when_the_pool_closes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(Host(error("rate_limit_exceeded", "429 Slow", "Retry-After: 9")))
+    failures: list[str] = []
+
+    async def ask(client: Client) -> None:
+        try:
+            await client.get("/x", timeouts=Timeouts(acquire=30))
+        except TrioPoolError as caught:
+            failures.append(type(caught).__name__)
+
+    async with trio.open_nursery() as nursery:
+        async with world.open(config=PoolConfig(retry_attempts=1)) as client:
+            await ask(client)
+            for _ in range(3):
+                nursery.start_soon(ask, client)
+            await trio.sleep(1)
+        assert trio.current_time() == 1
+    assert failures == ["PoolClosed"] * 3
+    assert trio.current_time() == 1
+
+
 async def test_a_redirect_within_an_upstream_keeps_its_key_and_elsewhere_loses_it() -> None:
     def answer(received: Received) -> Reply:
         if received.target == "/v1/here":
