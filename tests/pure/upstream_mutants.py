@@ -248,7 +248,8 @@ MUTANTS = (
     Mutant(
         ratelimit,
         "a request is cancelled twice",
-        "            return\n        self._answer(charge)\n        charge.is_settled = charge.is_told = True\n        self.requests",
+        "            return\n        self._answer(charge)\n"
+        "        charge.is_settled = charge.is_told = True\n        self.requests",
         "            pass\n        self._answer(charge)\n        self.requests",
     ),
     Mutant(
