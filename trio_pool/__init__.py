@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._core.figures import OriginStatistics, PoolStatistics
 from ._net.network import Network, SystemNetwork, only_public
 from ._net.streams import Stream
@@ -43,12 +46,24 @@ from .events import InterimResponse
 from .headers import Headers
 from .messages import Request, Timings
 from .pool import Pool, open_pool
-from .providers import Provider
 from .response import Response
 from .sse import ServerSentEvent
 from .strategy import RetryStrategy
-from .upstreams import Upstream
 from .urls import Origin
+
+if TYPE_CHECKING:
+    from .providers import Provider
+    from .upstreams import Upstream
+
+_LATE = {"Provider": "providers", "Upstream": "upstreams"}
+"""What few programs need, by the module that has it: imported when somebody asks."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LATE[name]}", __name__), name)
+
 
 __all__ = [
     "AddressRefused",

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import attrs
 import trio
@@ -18,21 +18,20 @@ from ._net.network import Network
 from ._version import __version__
 from ._wire.decoding import ACCEPT_ENCODING
 from ._wire.fast_codec import plain_head
-from .attempts import Attempts
-from .calls import Call, checked
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
-from .failover import GroupWay
-from .fleet import Fleet
 from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
 from .messages import IDEMPOTENCY_KEY, Held, Request, RequestOptions
-from .plain import PlainWay
 from .pool import Pool, open_pool
 from .response import Response, Streaming
-from .tries import Prepare
-from .upstreams import Upstream
 from .urls import folder, redact, target_of
+
+if TYPE_CHECKING:  # what is there for retries and for groups is imported by whoever needs it first
+    from .attempts import Attempts
+    from .fleet import Fleet
+    from .tries import Prepare
+    from .upstreams import Upstream
 
 MAX_REDIRECTS = 20
 
@@ -124,8 +123,10 @@ class Client:
         self._base_url = None if base_url is None else folder(base_url)
         self._headers = CheckedHeaders.of(_merge(_defaults(), encode_headers(headers)))
         self._follows = follow_redirects
-        self._attempts = Attempts(pool, prepare)
-        self._guard = self._attempts.guard
+        self._hook = prepare
+        self._is_needed = prepare is not None or pool.is_observed  # whether the attempt loop has each request
+        self._loop: Attempts | None = None  # once it was needed
+        self._served = 0  # requests until then
         self._hedges = hedging
         self._fleet = self._assemble(list(upstreams), headers) if upstreams else None
         self._bare = lru_cache(maxsize=1024)(self._prepare)  # programs ask the same URLs again
@@ -198,10 +199,12 @@ class Client:
 
     async def _try(self, request: Request, deadline: float | None = None) -> Response:
         """Send a request, and again where that helps. Nearly all are served by a first try straight to the pool."""
-        attempts = self._attempts
-        attempts.requests += 1
-        if attempts.is_needed:
-            return await PlainWay(attempts, request, trio.current_time(), deadline).go()
+        if self._loop is None and not self._is_needed:
+            self._served += 1
+        else:
+            self._attempts.requests += 1
+            if self._attempts.is_needed:
+                return await self._persist(request, trio.current_time(), deadline)
         request.guard = self._guard
         started = trio.current_time()
         came: Response | TrioPoolError | Held
@@ -212,11 +215,37 @@ class Client:
         except (TrioPoolError, Held) as error:
             came = error
         try:
-            return await PlainWay(attempts, request, started, deadline).go(None if isinstance(came, Held) else came)
+            return await self._persist(request, started, deadline, None if isinstance(came, Held) else came)
         finally:
             del came  # an error holds this frame
 
+    async def _persist(
+        self, request: Request, started: float, deadline: float | None, came: Response | TrioPoolError | None = None
+    ) -> Response:
+        """The attempt loop, perhaps with what came of the first try."""
+        from .plain import PlainWay
+
+        return await PlainWay(self._attempts, request, started, deadline).go(came)
+
+    @property
+    def _attempts(self) -> Attempts:
+        """What all attempts share."""
+        if self._loop is None:
+            from .attempts import Attempts
+
+            self._loop = Attempts(self.pool, self._hook)
+            self._loop.requests = self._served
+        return self._loop
+
+    def _guard(self, request: Request) -> None:
+        """A request waited for its connection: its origin may have asked for a pause meanwhile."""
+        if self._loop is not None:
+            self._loop.guard(request)
+
     async def _send_to_group(self, fleet: Fleet, method: str, url: str, options: RequestOptions) -> Response:
+        from .calls import Call
+        from .failover import GroupWay
+
         started = trio.current_time()
         own = encode_headers(options.get("headers"))
         key = _key_of(options)
@@ -231,6 +260,9 @@ class Client:
     def _assemble(self, upstreams: list[Upstream], headers: HeaderTypes) -> Fleet | None:
         if self._base_url is not None:
             raise UsageError("a client has a base_url or upstreams, not both")
+        from .calls import checked
+        from .fleet import Fleet
+
         checked(headers)
         return Fleet(self.pool, upstreams) if upstreams else None
 

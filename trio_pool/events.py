@@ -9,15 +9,13 @@ where a request went to a URL of its own, its origin stands for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import attrs
+from typing import NamedTuple
 
 from .headers import Headers
 from .urls import Origin
 
 
-@attrs.frozen(kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try of one request.
 
     :ivar upstream: where it went.
@@ -40,8 +38,7 @@ class Attempt:
         return f"{self.result} from {self.upstream} after {self.ended - self.started:.3f} s{waited}"
 
 
-@attrs.frozen
-class InterimResponse:
+class InterimResponse(NamedTuple):
     """A server sent a 1xx response before the final one, such as 103 Early Hints.
 
     :ivar origin: who sent it.
@@ -54,8 +51,7 @@ class InterimResponse:
     headers: Headers
 
 
-@attrs.frozen(kw_only=True)
-class AttemptStarted:
+class AttemptStarted(NamedTuple):
     """A client begins a try of a request.
 
     :ivar upstream: where it goes.
@@ -70,8 +66,7 @@ class AttemptStarted:
     is_probe: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class AttemptEnded:
+class AttemptEnded(NamedTuple):
     """A try has failed, or its response has begun and is known to be one.
 
     :ivar attempt: all that is known of it.
@@ -80,8 +75,7 @@ class AttemptEnded:
     attempt: Attempt
 
 
-@attrs.frozen(kw_only=True)
-class Retrying:
+class Retrying(NamedTuple):
     """There will be another try.
 
     :ivar after: the try that failed.
@@ -94,8 +88,7 @@ class Retrying:
     elsewhere: bool
 
 
-@attrs.frozen(kw_only=True)
-class FailedOver:
+class FailedOver(NamedTuple):
     """A request whose last try failed on one upstream goes to another.
 
     :ivar before: where it failed.
@@ -106,8 +99,7 @@ class FailedOver:
     after: str
 
 
-@attrs.frozen(kw_only=True)
-class GaveUp:
+class GaveUp(NamedTuple):
     """A request has failed, or its answer is no success, and there will be no other try.
 
     :ivar reason: why not, such as "nothing to retry", "no tries left", "may have been processed" or "budget spent".
@@ -118,8 +110,7 @@ class GaveUp:
     attempts: tuple[Attempt, ...]
 
 
-@attrs.frozen(kw_only=True)
-class Hedged:
+class Hedged(NamedTuple):
     """A second try was begun beside the first, whose first byte is late.
 
     :ivar first: where the first try went.
@@ -132,8 +123,7 @@ class Hedged:
     after: float
 
 
-@attrs.frozen(kw_only=True)
-class WaitedForUpstream:
+class WaitedForUpstream(NamedTuple):
     """A request has stood in the line before the upstreams.
 
     :ivar seconds: how long.
@@ -144,8 +134,7 @@ class WaitedForUpstream:
     upstream: str | None
 
 
-@attrs.frozen(kw_only=True)
-class UpstreamPaused:
+class UpstreamPaused(NamedTuple):
     """Nothing is sent to an upstream for a while: it said so, or answered 429.
 
     :ivar upstream: which.
@@ -156,8 +145,7 @@ class UpstreamPaused:
     seconds: float
 
 
-@attrs.frozen(kw_only=True)
-class BreakerChanged:
+class BreakerChanged(NamedTuple):
     """An upstream's breaker went from one state to another: "closed", "open" or "half-open".
 
     :ivar upstream: whose.
@@ -172,8 +160,7 @@ class BreakerChanged:
     until: float
 
 
-@attrs.frozen(kw_only=True)
-class LimitChanged:
+class LimitChanged(NamedTuple):
     """An upstream's adaptive limit of concurrent requests is another number now.
 
     :ivar upstream: whose.

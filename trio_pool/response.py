@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import trio
 
-from ._core.dialects import read_usage
-from ._core.outcomes import Outcome, RetryRules, kind_of
 from ._net.exchange import DRAIN_LIMIT, Exchange
 from ._net.switched import SwitchedStream
 from ._wire.decoding import Decoder, decoder_for
@@ -125,6 +123,8 @@ class Response:
     def attempts(self) -> tuple[Attempt, ...]:
         """How it came about: every try of the request, in order; the last is this response's own."""
         if not self._attempts:
+            from ._core.outcomes import Outcome, RetryRules, kind_of
+
             kind = kind_of(Outcome(status=self.status_code), RetryRules()).value
             origin, ended = str(self.request.origin), self._exchange.head_at or self._asked_at
             result, started = str(self.status_code), self._asked_at
@@ -184,6 +184,8 @@ class Response:
 
     def _tell_usage(self, content: bytes) -> None:
         if self._report is not None:
+            from ._core.dialects import read_usage
+
             self._report(read_usage(content))
 
     async def _decode(self, decoder: Decoder, raw: bytes) -> bytes:

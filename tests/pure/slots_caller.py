@@ -18,7 +18,8 @@ class Caller:
 
     def __init__(self, **limits: float) -> None:
         self.dead: set[Any] = set()
-        self.core = Slots(**Limits(**limits).arguments(), is_dead=lambda connection: connection in self.dead)
+        given: dict[str, Any] = Limits(**limits).arguments()
+        self.core = Slots(**given, is_dead=lambda connection: connection in self.dead)
         self.now = 1000.0
         self.seen: list[Decision] = []
         self.dials: list[Slot] = []

@@ -29,7 +29,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.wheel = Expiry()
-        self.slots = [Slot(Queue("origin")) for _ in range(6)]
+        self.slots = [Slot(Queue("origin", 20)) for _ in range(6)]
         self.asked: dict[Slot, list[float]] = {}
         self.wake = math.inf  # when a caller that listens to `add` will call `pop`
 
@@ -83,7 +83,7 @@ def test_each_slot_is_in_one_bucket_and_looked_at_within_one_tick_of_its_time_ne
 
 
 def added(wheel: Expiry, time: float) -> Slot:
-    slot = Slot(Queue("origin"))
+    slot = Slot(Queue("origin", 20))
     slot.expires_at = time
     wheel.add(slot)
     return slot

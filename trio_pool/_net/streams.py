@@ -82,8 +82,8 @@ class SocketStream:
         self.poll = _poll_of(connected)
         self.recv_nowait = connected.recv
         self.send_nowait = connected.send
-        self.wait_readable: Callable[[], Awaitable[None]] = partial(trio.lowlevel.wait_readable, connected)
-        self.wait_writable: Callable[[], Awaitable[None]] = partial(trio.lowlevel.wait_writable, connected)
+        self.wait_readable = partial(trio.lowlevel.wait_readable, connected)
+        self.wait_writable = partial(trio.lowlevel.wait_writable, connected)
 
     @property
     def raw_socket(self) -> socket.socket:
@@ -114,7 +114,7 @@ class SocketStream:
             self._socket.close()
 
 
-async def _refuse_to_wait() -> None:
+async def _refuse_to_wait(_closed: object) -> None:
     raise trio.ClosedResourceError
 
 
@@ -127,7 +127,8 @@ def ends_waits(stream: Stream) -> bool:
 
 def poll_of(stream: Stream) -> Callable[[], object] | None:
     """What tells more cheaply than `readable` whether a stream is readable, or None."""
-    return stream.poll if type(stream) is SocketStream else None
+    given: Any = stream
+    return given.poll if type(given) is SocketStream else None
 
 
 def _poll_of(connected: socket.socket) -> Callable[[], Sequence[object]] | None:

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from trio_pool import InterimResponse, Pool, PoolConfig, Request, Response, Timeouts, TrioPoolError, open_pool
+from trio_pool.events import Event
 
 from .canned import CannedNetwork
 from .grammar import Exchange, Reply, exchanges, nonce_of
@@ -120,8 +121,8 @@ async def converse(lanes: Sequence[Sequence[Exchange]], thinking: float) -> Reco
     outcomes, network = [Outcome() for _ in everything], CannedNetwork(everything)
     present: list[Outcome] = []  # where only one exchange is under way, it
 
-    def observe(event: InterimResponse) -> None:
-        if len(lanes) == 1:
+    def observe(event: Event) -> None:
+        if len(lanes) == 1 and isinstance(event, InterimResponse):
             present[-1].told += event.headers.multi_items()
 
     async def play(first: int, lane: Sequence[Exchange]) -> None:
