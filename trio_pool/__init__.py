@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from ._core.figures import OriginStatistics, PoolStatistics
 from ._net.network import Network, SystemNetwork, only_public
@@ -51,7 +52,7 @@ from .sse import ServerSentEvent
 from .strategy import RetryStrategy
 from .urls import Origin
 
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     from .providers import Provider
     from .upstreams import Upstream
 
@@ -59,10 +60,10 @@ _LATE = {"Provider": "providers", "Upstream": "upstreams"}
 """What few programs need, by the module that has it: imported when somebody asks."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _Any:
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_LATE[name]}", __name__), name)
+    return getattr(_importlib.import_module(f".{_LATE[name]}", __name__), name)
 
 
 __all__ = [

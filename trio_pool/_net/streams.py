@@ -107,9 +107,8 @@ class SocketStream:
     def close(self) -> None:
         """Close the socket, and wake whoever waits for it with `trio.ClosedResourceError`."""
         if self._socket.fileno() != -1:
-            self.wait_readable = self.wait_writable = (
-                _refuse_to_wait  # nobody must wait for what has no number any more
-            )
+            refusal = partial(_refuse_to_wait, self._socket)
+            self.wait_readable = self.wait_writable = refusal  # nobody must wait for what has no number any more
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
 
