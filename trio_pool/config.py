@@ -114,7 +114,8 @@ class PoolConfig:
     :ivar max_connections: all slots (100): leased, idle, being dialled or closed.
     :ivar max_connections_per_host: slots of one origin (20).
     :ivar keepalive_timeout: how long a connection may be idle (30.0).
-    :ivar connection_timeout: one dial: DNS, TCP and TLS together (5.0).
+    :ivar connection_timeout: one dial: DNS, TCP and TLS together (5.0). With None, a dial that no request waits for
+        (any more) has 60 s.
     :ivar read_timeout: the longest silence while reading (30.0).
     :ivar acquire_timeout: the wait in line (10.0).
     :ivar write_timeout: the longest stall while sending (30.0).
