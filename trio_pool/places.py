@@ -21,7 +21,6 @@ from .errors import (
 from .messages import Witness
 from .urls import Origin
 
-
 ABANDONED = 60.0
 """Seconds that a dial has which is nobody's, where the pool's `connection_timeout` is None: it must end some day."""
 

@@ -396,13 +396,13 @@ class Pool:
 
     def _do_dial(self, decision: Dial) -> None:
         waiter = decision.slot.demand
-        self._dials[decision.slot] = Effort(waiter and waiter.ticket, self._limits.connection)
+        self._dials[decision.slot] = Effort(_place_of(waiter), self._limits.connection)
         self._nursery.start_soon(self._dial, decision.slot)
         self._postpone(waiter)
 
     def _do_hand(self, decision: Handed) -> None:
         waiter = decision.waiter
-        self._dials[decision.slot].hand_over(waiter and waiter.ticket)
+        self._dials[decision.slot].hand_over(_place_of(waiter))
         self._postpone(waiter)
 
     def _postpone(self, waiter: Waiter | None) -> None:
@@ -589,6 +589,10 @@ class Lease:
 def _check_request(given: Any) -> None:
     if not isinstance(given, Request):
         raise UsageError(f"a pool sends a Request, not {type(given).__name__}")
+
+
+def _place_of(waiter: Waiter | None) -> Place | None:
+    return None if waiter is None else waiter.ticket
 
 
 _RECLAIMED: Any = SimpleNamespace(_slots=SimpleNamespace(is_shut=True))

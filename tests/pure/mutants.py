@@ -80,8 +80,8 @@ MUTANTS = (
     ),
     Mutant(
         "a dial that is handed over is nobody's in the books",
-        "        slot.demand, slot.inherited, waiter.dial = waiter, True, slot\n        self.decisions.append(Handed(slot, waiter))",
-        "        self.decisions.append(Handed(slot, waiter))",
+        "        slot.demand, slot.inherited, waiter.dial = waiter, True, slot\n",
+        "",
     ),
     Mutant(
         "nobody hears that a dial was handed over",
@@ -122,7 +122,8 @@ MUTANTS = (
     Mutant(
         "leaked slot: a dial whose requester was cancelled is dropped",
         "            self._offer(slot, now)\n            self._rehouse(waiter)\n",
-        "            if waiter is not None:\n                self._offer(slot, now)\n            self._rehouse(waiter)\n",
+        "            if waiter is not None:\n                self._offer(slot, now)\n"
+        "            self._rehouse(waiter)\n",
     ),
     Mutant(
         "leaked slot: a failed dial that failed a waiter",

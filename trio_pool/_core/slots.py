@@ -196,7 +196,7 @@ class Slots:
         self._offer(slot, now)
 
     def dial_failed(self, slot: Slot, error: Exception) -> None:
-        """The dial ended without a connection: fails its owner, unless that one can take over another; frees the slot."""
+        """The dial ended without a connection: fails its owner, unless it can take over another; frees the slot."""
         waiter = self._end_dial(slot)
         queue = slot.queue
         self._dial_failures += 1
