@@ -18,7 +18,13 @@ def _refuse(owner: str, field: str, value: object, needed: str) -> UsageError:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        float(value)  # which seconds become when they are added to times
+    except OverflowError:
+        return False
+    return True
 
 
 def _seconds(instance: Any, attribute: attrs.Attribute[Any], value: object) -> None:
