@@ -86,6 +86,21 @@ def test_the_line_comes_first_and_then_the_dial(
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+def test_a_longer_time_in_line_is_not_cut_by_the_time_of_a_dial(library: Library) -> None:
+    """The dial ends by its own time, and says so itself."""
+
+    async def story(network: MemoryNetwork) -> None:
+        network.serve("a.test", Server(lambda _: Reply())).dialling = Dialling(math.inf)
+        async with pool_on(network, max_connections=1) as pool:
+            client = library.client(pool)
+            with pytest.raises(library.api.ConnectTimeout) as caught:
+                await client.get(URL, timeout=library.api.Timeout(None, pool=100.0, connect=5.0))
+            assert caught.value.__cause__.phase == "connecting"
+
+    play(story)
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
 def test_the_pools_total_timeout_ends_a_wait_too(library: Library) -> None:
     async def story(network: MemoryNetwork) -> None:
         network.serve("a.test", Server(lambda _: Reply())).dialling = Dialling(math.inf)
