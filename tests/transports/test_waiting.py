@@ -212,6 +212,23 @@ def test_a_dial_that_is_dead_is_not_kept_alive_by_those_who_come_and_go(library:
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
+def test_a_dial_that_is_taken_over_in_the_moment_of_its_end_begins_anew(library: Library) -> None:
+    async def story(network: MemoryNetwork) -> None:
+        host = network.serve("a.test", Server(lambda _: Reply()))
+        host.dials.append(Dialling(math.inf))
+        host.dialling = Dialling(0.5)
+        async with pool_on(network, max_connections=1) as pool, trio.open_nursery() as nursery:
+            client = library.client(pool)
+            nursery.start_soon(took, library, client, library.api.Timeout(None, pool=1.0, connect=2.0))
+            while not pool.statistics().dialling:
+                await trio.lowlevel.checkpoint()
+            assert await took(library, client, library.api.Timeout(None, connect=4.0)) == ("200", 2.5)
+
+    for seed in range(5):
+        play(story, seed=seed)
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
 def test_a_dial_that_is_to_begin_again_does_not_when_the_pool_is_drained(library: Library) -> None:
     async def story(network: MemoryNetwork) -> None:
         network.serve("a.test", Server(lambda _: Reply())).dialling = Dialling(math.inf)
