@@ -282,7 +282,8 @@ _STEPS: dict[str, Callable[[Trace, Any], Awaitable[None]]] = {
 
 def _is_cancellation(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(trio.Cancelled) is not None
+        group: BaseExceptionGroup[BaseException] = error
+        return group.subgroup(trio.Cancelled) is not None
     return isinstance(error, trio.Cancelled)
 
 
