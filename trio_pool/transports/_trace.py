@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -282,8 +282,7 @@ _STEPS: dict[str, Callable[[Trace, Any], Awaitable[None]]] = {
 
 def _is_cancellation(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = error
-        return group.subgroup(trio.Cancelled) is not None
+        return cast("BaseExceptionGroup[BaseException]", error).subgroup(trio.Cancelled) is not None
     return isinstance(error, trio.Cancelled)
 
 
