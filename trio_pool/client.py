@@ -23,7 +23,7 @@ from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_hea
 from .messages import Request, RequestOptions
 from .pool import Pool, open_pool
 from .response import Response, Streaming
-from .urls import parse_url, redact, target_of
+from .urls import Origin, parse_url, redact, target_of
 
 MAX_REDIRECTS = 20
 
@@ -207,12 +207,19 @@ def redirected(request: Request, status_code: int, location: str) -> Request:
         dropped |= _OF_A_BODY
     if request.is_streamed and content is not None:
         raise UsageError(f"the redirect to {redact(url)} needs the streamed body again", origin=request.origin)
-    if target_of(url).origin != request.origin:
+    is_at_home = _address(target_of(url).origin) == _address(request.origin)
+    if not is_at_home:
         dropped |= _CREDENTIALS
     kept = [(name, value) for name, value in request.raw_headers if name.lower() not in dropped]
     onward = Request(method, url, headers=kept, content=content)
     onward.timeouts = request.timeouts
+    if is_at_home:
+        onward.origin = request.origin  # with the name that TLS asks for
     return onward
+
+
+def _address(origin: Origin) -> tuple[str, str, int]:
+    return origin.scheme, origin.host, origin.port
 
 
 def _join(request: Request, location: str) -> str:

@@ -18,7 +18,13 @@ def _refuse(owner: str, field: str, value: object, needed: str) -> UsageError:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        float(value)  # which seconds become when they are added to times
+    except OverflowError:
+        return False
+    return True
 
 
 def _seconds(instance: Any, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -114,7 +120,8 @@ class PoolConfig:
     :ivar max_connections: all slots (100): leased, idle, being dialled or closed.
     :ivar max_connections_per_host: slots of one origin (20).
     :ivar keepalive_timeout: how long a connection may be idle (30.0).
-    :ivar connection_timeout: one dial: DNS, TCP and TLS together (5.0).
+    :ivar connection_timeout: one dial: DNS, TCP and TLS together (5.0). With None, a dial that no request waits for
+        (any more) has 60 s.
     :ivar read_timeout: the longest silence while reading (30.0).
     :ivar acquire_timeout: the wait in line (10.0).
     :ivar write_timeout: the longest stall while sending (30.0).
