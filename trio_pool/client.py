@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Unpack
 
-import attrs
 import trio
 import yarl
 
@@ -25,7 +24,7 @@ from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_hea
 from .messages import IDEMPOTENCY_KEY, Held, Request, RequestOptions
 from .pool import Pool, open_pool
 from .response import Response, Streaming
-from .urls import folder, redact, target_of
+from .urls import Origin, folder, redact, target_of
 
 if TYPE_CHECKING:  # what is there for retries and for groups is imported by whoever needs it first
     from .attempts import Attempts
@@ -320,14 +319,19 @@ def redirected(request: Request, status_code: int, location: str) -> Request:
         dropped |= _OF_A_BODY
     if request.is_streamed and content is not None:
         raise UsageError(f"the redirect to {redact(url)} needs the streamed body again", origin=request.origin)
-    if target_of(url).origin != attrs.evolve(request.origin, upstream=None):
+    is_at_home = _address(target_of(url).origin) == _address(request.origin)
+    if not is_at_home:
         dropped |= _CREDENTIALS
     kept = [(name, value) for name, value in request.raw_headers if name.lower() not in dropped]
     onward = Request(method, url, headers=kept, content=content)
     onward.timeouts = request.timeouts
-    if not dropped & _CREDENTIALS:
-        onward.origin = request.origin
+    if is_at_home:
+        onward.origin = request.origin  # with the name that TLS asks for
     return onward
+
+
+def _address(origin: Origin) -> tuple[str, str, int]:
+    return origin.scheme, origin.host, origin.port
 
 
 def _join(request: Request, location: str) -> str:

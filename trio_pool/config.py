@@ -19,7 +19,13 @@ def _refuse(owner: str, field: str, value: object, needed: str) -> UsageError:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        float(value)  # which seconds become when they are added to times
+    except OverflowError:
+        return False
+    return True
 
 
 def _seconds(instance: Any, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -120,7 +126,8 @@ class PoolConfig:
     :ivar max_connections: all slots (100): leased, idle, being dialled or closed.
     :ivar max_connections_per_host: slots of one origin (20).
     :ivar keepalive_timeout: how long a connection may be idle (30.0).
-    :ivar connection_timeout: one dial: DNS, TCP and TLS together (5.0).
+    :ivar connection_timeout: one dial: DNS, TCP and TLS together (5.0). With None, a dial that no request waits for
+        (any more) has 60 s.
     :ivar read_timeout: the longest silence while reading (30.0).
     :ivar retry_attempts: the tries of one request in all (3), over all upstreams; 1 means that nothing is retried. Only
         a client retries: a pool sends what it is given once.

@@ -1,8 +1,9 @@
-"""A request's place in the pool's line, and the sentences for those who get nothing there."""
+"""A request's place in the pool's line, the time of a dial, and the sentences for those who get nothing there."""
 
 from __future__ import annotations
 
 import copy
+import math
 
 import trio
 
@@ -19,6 +20,9 @@ from .errors import (
 )
 from .messages import Witness
 from .urls import Origin
+
+ABANDONED = 60.0
+"""Seconds that a dial has which is nobody's, where the pool's `connection_timeout` is None: it must end some day."""
 
 
 class Place:
@@ -93,6 +97,49 @@ _WAITING: tuple[type[TrioPoolError], str, str] = (
     "no connection became free in time",
     "Give connections back sooner, or raise max_connections, max_connections_per_host or acquire_timeout.",
 )
+
+
+class Effort:
+    """The time of one dial, which is its owner's: a dial may change hands, or be nobody's.
+
+    :param place: its owner's, or None.
+    :param own: the pool's own seconds, for a dial that is nobody's.
+    """
+
+    def __init__(self, place: Place | None, own: float) -> None:
+        self._own = own if own < math.inf else ABANDONED
+        self.seconds = self._own if place is None else place.limits.connection
+        self.scope = trio.CancelScope()
+        self.is_to_begin_again = False
+        self._began = trio.current_time()
+
+    def begin(self) -> trio.CancelScope:
+        """The scope around one try, which begins now."""
+        if self.is_to_begin_again:
+            self.is_to_begin_again, self.scope = False, trio.CancelScope()
+        self._began = trio.current_time()
+        self.scope.deadline = self._began + self.seconds
+        return self.scope
+
+    def hand_over(self, place: Place | None) -> None:
+        """It is for another now, who has the whole time; nobody has no more than was left.
+
+        What is older than its new owner would have let it become, or has run out in this moment, begins anew: else
+        those who come and go before their time is over would keep a try that is dead alive between them.
+
+        :param place: the new owner's, or None.
+        """
+        now = trio.current_time()
+        if place is None:
+            self.seconds = self._own
+            self.scope.deadline = min(self.scope.deadline, now + self._own)
+            return
+        self.seconds = place.limits.connection
+        if now - self._began > self.seconds or self.scope.cancel_called:
+            self.is_to_begin_again = True
+            self.scope.cancel()
+        else:
+            self.scope.deadline = now + self.seconds
 
 
 class Watch:

@@ -26,7 +26,7 @@ from typing import Any, cast
 import trio
 
 from ._core.deadlines import Deadlines
-from ._core.decisions import Close, Dial, Grant, Refuse, Slot, State, Waiter, Wake
+from ._core.decisions import Close, Dial, Grant, Handed, Refuse, Slot, State, Waiter, Wake
 from ._core.figures import PoolStatistics
 from ._core.slots import Slots
 from ._net.connection import Connection
@@ -42,7 +42,7 @@ from .errors import ConnectError, TrioPoolError, UsageError
 from .events import Event, Observer
 from .leasing import Leasing
 from .messages import Request, Witness
-from .places import Place, Watch, afresh, closed, full, slow_dial, spoke_first
+from .places import Effort, Place, Watch, afresh, closed, full, slow_dial, spoke_first
 from .response import Response, Streaming
 from .urls import Identity, Origin, target_of
 
@@ -137,7 +137,7 @@ class Pool:
         self._kept: list[Callable[[], None]] = []  # each ends a task that lives as long as the pool
         self._deadlines: Deadlines[Connection] = Deadlines()
         self._nap = trio.CancelScope()  # around the sleep of the alarm clock
-        self._dials: dict[Slot, trio.CancelScope] = {}
+        self._dials: dict[Slot, Effort] = {}
         self._watched: dict[Slot, Watch] = {}
         self._vacated: trio.Event | None = None
         self._acquire_timeouts = 0
@@ -457,9 +457,17 @@ class Pool:
             self._vacated.set()
 
     def _do_dial(self, decision: Dial) -> None:
-        self._dials[decision.slot] = trio.CancelScope()
-        self._nursery.start_soon(self._dial, decision.slot)
         waiter = decision.slot.demand
+        self._dials[decision.slot] = Effort(_place_of(waiter), self._limits.connection)
+        self._nursery.start_soon(self._dial, decision.slot)
+        self._postpone(waiter)
+
+    def _do_hand(self, decision: Handed) -> None:
+        waiter = decision.waiter
+        self._dials[decision.slot].hand_over(_place_of(waiter))
+        self._postpone(waiter)
+
+    def _postpone(self, waiter: Waiter | None) -> None:
         if waiter is not None and waiter.ticket.limits.dials_apart:
             self._slots.postpone(waiter, waiter.ticket.postpone())
 
@@ -494,8 +502,8 @@ class Pool:
         for end in self._kept:
             end()
         self._nap.cancel()
-        for scope in self._dials.values():
-            scope.cancel()
+        for effort in self._dials.values():
+            effort.scope.cancel()
         self._carry_out()
 
     async def _ring(self) -> None:
@@ -517,17 +525,13 @@ class Pool:
     async def _dial(self, slot: Slot) -> None:
         """Make one connection and report it."""
         started = trio.current_time()
-        place: Place | None = slot.demand.ticket if slot.demand is not None else None
-        seconds = self._limits.connection if place is None else place.limits.connection
         error: TrioPoolError = closed(slot.origin)
         stream: Stream | None = None
-        scope = self._dials[slot]
-        scope.deadline = started + seconds
+        effort = self._dials[slot]
         try:
-            with scope:
-                stream = await dial(self._network, slot.origin, self._trust, None if place is None else place.note)
-            if scope.cancelled_caught and not self._slots.is_shut:
-                error = slow_dial(slot.origin, seconds)
+            stream = await self._strive(slot, effort)
+            if stream is None and not self._slots.is_shut:
+                error = slow_dial(slot.origin, effort.seconds)
             if stream is not None and stream.readable():  # RFC 9112 section 9.2: it is no response to anything
                 stream.close()
                 stream, error = None, spoke_first(slot.origin, trio.current_time() - started)
@@ -538,6 +542,16 @@ class Pool:
             error.__cause__ = failure
         finally:
             self._report(slot, stream, error, started)
+
+    async def _strive(self, slot: Slot, effort: Effort) -> Stream | None:
+        """A stream; None when the time is over."""
+        while not self._slots.is_shut:
+            place: Place | None = slot.demand.ticket if slot.demand is not None else None
+            with effort.begin():
+                return await dial(self._network, slot.origin, self._trust, None if place is None else place.note)
+            if not effort.is_to_begin_again:
+                break
+        return None
 
     def _report(self, slot: Slot, stream: Stream | None, error: TrioPoolError, started: float) -> None:
         now = trio.current_time()
@@ -562,6 +576,7 @@ class Pool:
 
 _CARRY_OUT: dict[type, Callable[[Pool, Any], None]] = {
     Dial: Pool._do_dial,
+    Handed: Pool._do_hand,
     Grant: Pool._do_grant,
     Refuse: Pool._do_refuse,
     Close: Pool._do_close,
@@ -640,6 +655,10 @@ def _ask(guard: Callable[[Request], None], request: Request, lease: Lease) -> No
     except BaseException:
         lease.release(reusable=True)
         raise
+
+
+def _place_of(waiter: Waiter | None) -> Place | None:
+    return None if waiter is None else waiter.ticket
 
 
 _RECLAIMED: Any = SimpleNamespace(_slots=SimpleNamespace(is_shut=True))

@@ -70,25 +70,60 @@ MUTANTS = (
     ),
     Mutant(
         "a failed dial fails its requester although that one has gone",
-        "self._unlink(waiter.dial)  # the dial goes on, for whoever is the oldest",
+        "self._disown(waiter.dial)  # the dial goes on, for whoever is the oldest",
         "waiter.dial = None",
     ),
     Mutant(
-        "a failed dial whose requester has gone fails nobody",
-        "if waiter is None and len(queue.covered) > queue.covering:",
+        "a waiter whose dial has served somebody older owns none",
+        "            self._rehouse(waiter)\n",
+        "",
+    ),
+    Mutant(
+        "a dial that is handed over is nobody's in the books",
+        "        slot.demand, slot.inherited, waiter.dial = waiter, True, slot\n",
+        "",
+    ),
+    Mutant(
+        "nobody hears that a dial was handed over",
+        "        self.decisions.append(Handed(slot, waiter))",
+        "        pass",
+    ),
+    Mutant(
+        "nobody hears that a dial is nobody's",
+        "        self.decisions.append(Handed(slot, None))",
+        "        pass",
+    ),
+    Mutant(
+        "a dial that has ended is still to be taken over",
+        "        slot.queue.ownerless.pop(slot, None)\n",
+        "",
+    ),
+    Mutant(
+        "who waits longest takes over every dial",
+        "            if waiter.dial is None:\n                self._adopt(waiter)\n",
+        "            if waiter.dial is None:\n                self._adopt(next(iter(queue.covered)))\n",
+    ),
+    Mutant(
+        "a failed dial fails who took it over although another dial is nobody's",
+        "if waiter is not None and slot.inherited and queue.ownerless:",
         "if False:",
     ),
     Mutant(
-        "a failed dial fails somebody whom another dial covers",
-        "if waiter is None and len(queue.covered) > queue.covering:",
-        "if waiter is None and queue.covered:",
+        "a failed dial does not fail its requester if another is nobody's",
+        "if waiter is not None and slot.inherited and queue.ownerless:",
+        "if waiter is not None and queue.ownerless:",
+    ),
+    Mutant(
+        "a failed dial fails the oldest, whosever it was",
+        '            self._refuse(waiter, "dial failed", error)\n',
+        '            self._refuse(next(iter(queue.covered), waiter), "dial failed", error)\n',
     ),
     # ---- slots that leak ----
     Mutant(
         "leaked slot: a dial whose requester was cancelled is dropped",
-        "        if not slot.exclusive:\n            self._offer(slot, now)\n            return\n",
-        "        if not slot.exclusive:\n            if waiter is not None:\n"
-        "                self._offer(slot, now)\n            return\n",
+        "            self._offer(slot, now)\n            self._rehouse(waiter)\n",
+        "            if waiter is not None:\n                self._offer(slot, now)\n"
+        "            self._rehouse(waiter)\n",
     ),
     Mutant(
         "leaked slot: a failed dial that failed a waiter",
@@ -124,13 +159,13 @@ MUTANTS = (
     ),
     Mutant(
         "the limit of one origin is ignored",
-        "            if not queue.uncovered or queue.slots >= self._max_per_host:\n",
+        "            if not queue.uncovered or queue.slots >= queue.most:\n",
         "            if not queue.uncovered:\n",
     ),
     Mutant(
         "prewarming exceeds the limit",
-        "queue.slots < min(count, self._max_per_host) and self.slots < self._max_slots:",
-        "queue.slots < min(count, self._max_per_host):",
+        "queue.slots < min(count, queue.most) and self.slots < self._max_slots:",
+        "queue.slots < min(count, queue.most):",
     ),
     Mutant(
         "unbounded queue",

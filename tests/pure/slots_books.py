@@ -56,7 +56,8 @@ class ModelSlot:
     handle: Any
     origin: str
     place: str = "dialling"  # hand, idle, leased, closing, gone
-    starter: ModelWaiter | None = None  # whose demand started the dial
+    owner: ModelWaiter | None = None  # whose the dial is: who started it, or took it over
+    inherited: bool = False
     holder: ModelWaiter | None = None  # whom alone the dial serves; who leases the connection
     connection: Any = None
     uses: int = 0
@@ -166,7 +167,7 @@ class Books:
         self.begin("dialled", slot)
         self.counts["opened"] += 1
         slot.place = "hand"
-        slot.starter = None
+        slot.owner = None
         slot.connection = connection
         slot.uses = 0
         slot.expires = self.now + self.limits.keepalive
@@ -181,11 +182,10 @@ class Books:
         self.victim = self._victim(slot)
 
     def _victim(self, slot: ModelSlot) -> ModelWaiter | None:
-        for waiter in (slot.holder, slot.starter):
-            if waiter is not None and waiter.place in ("line", "redial"):
-                return waiter
-        line = self.line_of(slot.origin)
-        return line[0] if len(line) > self.shared_dials(slot.origin) else None
+        if slot.holder is not None or slot.owner is None or not slot.inherited:
+            return slot.holder or slot.owner
+        shared = [s for s in self.slots_at("dialling", slot.origin) if s.holder is None]
+        return None if any(s.owner is None for s in shared) else slot.owner
 
     def released(self, slot: ModelSlot, unusable: str | None, hint: float) -> None:
         self.begin("released", slot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from trio_pool._core.decisions import Close, Decision, Dial, Grant, Refuse, Slot, Waiter, Wake
+from trio_pool._core.decisions import Close, Decision, Dial, Grant, Handed, Refuse, Slot, Waiter, Wake
 from trio_pool._core.slots import Slots
 
 from .slots_books import Limits
@@ -33,7 +33,7 @@ class Caller:
                 self.core.closed(decision.slot)
             if isinstance(decision, Dial):
                 self.dials.append(decision.slot)
-            if not isinstance(decision, Wake):
+            if not isinstance(decision, (Wake, Handed)):
                 new.append(decision)
         self.seen += new
         return new

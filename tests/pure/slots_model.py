@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from trio_pool._core.decisions import Close, Dial, Grant, Refuse, Wake
+from trio_pool._core.decisions import Close, Dial, Grant, Handed, Refuse, Wake
 from trio_pool._core.expiry import TICK
 
 from .slots_books import ORIGINS, Books, ModelSlot, ModelWaiter
@@ -29,6 +29,7 @@ class Model(Books):
     def decided(self, decision: Any) -> None:
         judges: dict[type, Callable[[Any], None]] = {
             Dial: self._dial,
+            Handed: self._handed,
             Grant: self._grant,
             Refuse: self._refuse,
             Close: self._close,
@@ -46,14 +47,21 @@ class Model(Books):
             assert dial.slot is self.subject.handle, "a redial did not keep its slot"
             self.subject.place = "dialling"
             return
-        starter = None if self.event == "prewarm" else self._whose_turn(dial.slot.origin)
-        self.slots.append(ModelSlot(dial.slot, dial.slot.origin, starter=starter))
+        owner = None if self.event == "prewarm" else self._whose_turn(dial.slot.origin)
+        self.slots.append(ModelSlot(dial.slot, dial.slot.origin, owner=owner))
 
     def _whose_turn(self, origin: str) -> ModelWaiter:
         candidates = self.could_dial()
         assert candidates, f"a dial for {origin} that nobody needs"
         assert candidates[0].origin == origin, "a dial for a waiter while an older one could have had it"
         return candidates[0]
+
+    def _handed(self, handed: Handed) -> None:
+        slot = self.find(handed.slot)
+        assert slot.place == "dialling", f"a connection that is {slot.place} was handed over as a dial"
+        heirs = [w for w in self.line_of(slot.origin) if w.handle is handed.waiter]
+        assert handed.waiter is None or heirs, "a dial was handed to somebody who does not wait for it"
+        slot.owner, slot.inherited = (heirs[0] if heirs else None), True
 
     def _grant(self, grant: Grant) -> None:
         slot = self.find(grant.slot)
@@ -173,12 +181,20 @@ class Model(Books):
         assert figures.dials == figures.dialling + ended, "a dial was lost or invented"
         assert sum(figures.evictions.values()) == figures.closing + figures.closed, "closed without a reason"
 
+    def _check_owners(self) -> None:
+        """Whoever is covered owns one dial, and nobody else owns any."""
+        owners = [s.owner for s in self.slots_at("dialling") if s.holder is None and s.owner is not None]
+        waiting = self.waiting()
+        covered = [w for w in self.line if w not in waiting]
+        assert sorted(w.number for w in owners) == [w.number for w in covered], "a dial is the wrong waiter's"
+
     def check_rest(self) -> None:
         """Nothing was left undone, now that everything is carried out."""
         assert self.victim is None, "a dial failed and the one who relied on it was not told"
         assert not self.slots_at("hand"), "a connection is nowhere"
         assert not self.slots_at("closing"), "a closing was never asked for"
         assert len(self.waiting()) <= self.limits.waiting, "more wait than may"
+        self._check_owners()
         for waiter in self.line:
             beside = [s for s in self.idle if s.origin == waiter.origin]
             assert not beside, "somebody waits beside an idle connection of his origin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 import trio_pool
 from trio_pool import PoolConfig, TrioPoolError, errors
@@ -103,3 +105,47 @@ def test_the_documents_have_the_table_as_it_is() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
     assert dict(rows) == {kind.__name__: name for kind, name in ERRORS.items()}
     assert len(rows) == len(ERRORS)
+
+
+# ---- what cannot be ----
+
+
+@pytest.mark.parametrize("config", [50, "http://h"])
+async def test_a_configuration_that_is_none_is_refused(library: Library, config: Any) -> None:
+    with pytest.raises(trio_pool.UsageError, match="must be a PoolConfig"):
+        async with library.adapter.open_client(config):
+            pass
+
+
+async def test_a_proxy_is_given_by_its_url_as_text(library: Library) -> None:
+    for proxy in (library.api.Proxy("http://u:hidden@h:1"), library.api.URL("http://u:hidden@h:1")):
+        with pytest.raises(trio_pool.UsageError, match="text of its URL") as caught:
+            async with library.adapter.open_client(proxy=proxy):
+                pass
+        assert "hidden" not in str(caught.value)
+
+
+async def test_a_transport_is_over_what_it_is_for(library: Library) -> None:
+    adapter = library.adapter
+    async with trio_pool.open_client() as mine:
+        with pytest.raises(trio_pool.UsageError, match="must be a Pool, not a Client"):
+            adapter.PoolTransport(mine)
+        with pytest.raises(trio_pool.UsageError, match="must be a Client, not a Pool"):
+            adapter.ClientTransport(mine.pool)
+    with pytest.raises(trio_pool.UsageError, match="async with"):
+        adapter.PoolTransport(trio_pool.open_pool())
+
+
+async def test_another_event_loop_is_refused_also_with_a_trace(library: Library) -> None:
+    async def callback(*_: Any) -> None:
+        raise AssertionError("nothing is told")
+
+    async with trio_pool.open_pool() as pool:
+        client = library.client(pool)
+
+        async def ask() -> None:
+            for extensions in ({}, {"trace": callback}):
+                with pytest.raises(library.api.LocalProtocolError, match="another trio run"):
+                    await client.get("http://127.0.0.1:1/", extensions=extensions)
+
+        await trio.to_thread.run_sync(lambda: asyncio.run(ask()))

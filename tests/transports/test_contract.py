@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from trio_pool import Client, Origin, Pool, PoolConfig, open_pool
+from trio_pool import Client, Origin, Pool, PoolConfig, PoolFull, ReadError, open_pool
 
 from .libraries import Library
 from .servers import Asked, answering, certificates, listening, ok, read_request
@@ -233,7 +233,17 @@ async def test_a_first_byte_timeout_of_the_pools_own_stays(library: Library) -> 
         assert (found.read, found.first_byte) == (3, 60)
 
 
-@pytest.mark.parametrize("timeout", [{"read": -1}, {"read": math.nan}, {"read": "soon"}, 5, {"read": []}])
+@pytest.mark.parametrize(
+    "timeout",
+    [
+        *({name: 10**400} for name in ("connect", "read", "pool")),
+        {"read": -1},
+        {"read": math.nan},
+        {"read": "soon"},
+        5,
+        {"read": []},
+    ],
+)
 async def test_a_nonsensical_timeout_is_refused(library: Library, pool: Pool, timeout: Any) -> None:
     request = library.api.Request("GET", "http://h/", extensions={"timeout": timeout})
     with pytest.raises(library.api.LocalProtocolError, match="timeout"):
@@ -405,6 +415,8 @@ async def test_a_full_pool_is_a_timeout_or_a_response(library: Library) -> None:
     assert (response.status_code, response.headers["x-should-retry"]) == (503, "false")
     assert "wait already" in response.json()["error"]["message"]
     assert response.extensions["reason_phrase"] == b"Service Unavailable"
+    assert response.elapsed.total_seconds() >= 0
+    assert int(response.headers["content-length"]) == len(response.content)
 
 
 async def test_a_cancellation_is_nobodys_error(library: Library, pool: Pool) -> None:
@@ -418,7 +430,85 @@ async def test_a_cancellation_is_nobodys_error(library: Library, pool: Pool) -> 
         assert scope.cancelled_caught
 
 
+class Half:
+    """A body that fails half way."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"half"
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [PoolFull("upstream"), ReadError("upstream"), KeyError("x")], ids=repr)
+@pytest.mark.parametrize("full_as_response", [False, True])
+async def test_what_a_body_raises_comes_out_as_it_is_also_when_it_is_an_error_of_ours(
+    library: Library, pool: Pool, error: Exception, full_as_response: bool
+) -> None:
+    async with answering(echo) as server:
+        transport = library.adapter.PoolTransport(pool, full_as_response=full_as_response)
+        with pytest.raises(type(error)) as caught:
+            await library.api.AsyncClient(transport=transport).post(server.url, content=Half(error))
+    assert caught.value is error
+
+
+WRONG_URLS = {
+    "http://h:99999/": "LocalProtocolError",
+    "http://127.0.0.1:0/": "LocalProtocolError",
+    "http://a,b/": "LocalProtocolError",
+    "http://..:1/": "LocalProtocolError",
+    f"http://{'a' * 64}.test/": "LocalProtocolError",
+}
+
+
+@pytest.mark.parametrize(("url", "name"), WRONG_URLS.items())
+async def test_a_url_that_cannot_be_is_refused(library: Library, pool: Pool, url: str, name: str) -> None:
+    try:
+        request = library.api.Request("GET", url)
+    except library.api.InvalidURL:
+        return  # the library has refused it
+    with pytest.raises(getattr(library.api, name), match="host or port that cannot be"):
+        await library.adapter.PoolTransport(pool).handle_async_request(request)
+    assert pool.statistics().requests == 0
+
+
+@pytest.mark.parametrize("name", ["x\0y", "a..b", "x y", b"\xff"])
+async def test_a_name_for_tls_that_cannot_be_is_refused(library: Library, pool: Pool, name: Any) -> None:
+    with pytest.raises(library.api.LocalProtocolError, match="sni_hostname"):
+        await library.client(pool).get("https://127.0.0.1:1/", extensions={"sni_hostname": name})
+
+
 # ---- over a client ----
+
+
+async def test_a_redirect_keeps_the_name_for_tls_and_the_credentials(library: Library) -> None:
+    def moved(asked: Asked) -> bytes:
+        return ok() if asked.target == "/there" else ok(b"", "Location: /there", status="302 Found")
+
+    papers = certificates("other.test")
+    async with answering(moved, papers.server) as server, open_pool(tls=papers.client) as pool:
+        mine = Client(pool, follow_redirects=True)
+        client = library.api.AsyncClient(
+            transport=library.adapter.ClientTransport(mine), headers={"Authorization": "s"}
+        )
+        response = await client.get(server.url, extensions={"sni_hostname": "other.test"})
+    assert response.status_code == 200
+    assert [asked.header("authorization") for asked in server.asked] == ["s", "s"]
+
+
+async def test_a_redirect_has_the_timeouts_of_the_librarys_request(library: Library, pool: Pool) -> None:
+    async def serve(stream: Any) -> None:
+        await read_request(stream)
+        await stream.send_all(ok(b"", "Location: /there", status="302 Found"))
+        await read_request(stream)
+        await trio.sleep_forever()
+
+    async with listening(serve) as url:
+        mine = Client(pool, follow_redirects=True)
+        client = library.api.AsyncClient(transport=library.adapter.ClientTransport(mine))
+        with trio.fail_after(5), pytest.raises(library.api.ReadTimeout):  # the pool's own is 30 s
+            await client.get(url, timeout=library.api.Timeout(None, read=0.05))
 
 
 async def test_a_client_sends_what_the_library_made(library: Library, pool: Pool) -> None:
@@ -443,11 +533,32 @@ async def test_a_client_that_follows_redirects_does_so(library: Library, pool: P
         assert (await client.get(server.url)).text == "/there"
 
 
-async def test_an_sdk_that_retries_above_a_client_is_told_so_once(library: Library, pool: Pool) -> None:
+class Retrying(PoolConfig):
+    """Of a client that retries."""
+
+    retry_attempts = 3  # type: ignore[misc,unused-ignore]  # perhaps a field of the base
+
+
+class Trying(PoolConfig):
+    """Of a client that does not."""
+
+    retry_attempts = 1  # type: ignore[misc,unused-ignore]  # as above
+
+
+async def test_an_sdk_may_retry_above_a_client_that_does_not(library: Library, pool: Pool) -> None:
+    pool.config = Trying()
     async with answering(echo) as server:
         client = library.api.AsyncClient(transport=library.adapter.ClientTransport(Client(pool)))
+        await client.get(server.url, headers={"x-stainless-retry-count": "1"})
+
+
+async def test_an_sdk_that_retries_above_a_client_is_told_so_once(library: Library, pool: Pool) -> None:
+    async with answering(echo) as server:
+        pool.config = Retrying()
+        client = library.api.AsyncClient(transport=library.adapter.ClientTransport(Client(pool)))
         await client.get(server.url, headers={"x-stainless-retry-count": "0"})
-        with pytest.warns(RuntimeWarning, match="max_retries=0"):
+        with pytest.warns(RuntimeWarning, match="max_retries=0") as warned:
             await client.get(server.url, headers={"x-stainless-retry-count": "1"})
+        assert warned[0].filename == __file__
         await client.get(server.url, headers={"x-stainless-retry-count": "2"})
         await library.client(pool).get(server.url, headers={"x-stainless-retry-count": "2"})  # does not retry itself

@@ -101,6 +101,14 @@ def test_legal_fields_are_as_they_were() -> None:
     assert _heads.checked([]) == []
 
 
+def test_space_around_a_value_is_no_part_of_it() -> None:
+    assert _heads.checked([(b"X-A", b" \t1 2\t ")]) == [(b"X-A", b"1 2")]
+    heads = KnownHeads()
+    for _ in range(2):
+        wire = sent(heads, "GET", b"/", [HOST, (b"X-A", b" \t1 2\t ")], None)[0]
+        assert wire == b"GET / HTTP/1.1\r\nHost: h:8080\r\nX-A: 1 2\r\n\r\n"
+
+
 def test_a_head_with_another_length_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     heads, checks = KnownHeads(), 0
     check = _heads.checked

@@ -172,3 +172,19 @@ async def test_what_the_far_end_says_first_goes_into_tls(library: Library) -> No
         response = await tunnel(library, pool, url)
         with pytest.raises(library.core.ConnectError, match=r"(?i)handshake.failure"):
             await response.extensions["network_stream"].start_tls(papers.client, "far.test", timeout=5)
+
+
+async def test_what_a_switched_connection_cannot_do_is_refused_and_leaves_it_whole(
+    library: Library, pool: Pool
+) -> None:
+    async with listening(upgrade) as url, library.client(pool).stream("GET", url, headers=UPGRADE) as response:
+        network = response.extensions["network_stream"]
+        calls: dict[str, list[tuple[Any, ...]]] = {
+            "read": [(0,), (1, -1)],
+            "write": [(b"x", -1)],
+            "start_tls": [(None,)],
+        }
+        for name, arguments in ((name, each) for name, found in calls.items() for each in found):
+            with pytest.raises(library.core.LocalProtocolError):
+                await getattr(network, name)(*arguments)
+        assert await network.read(3) == b"fir"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
-from trio_pool import Pool, PoolConfig, open_pool
+from trio_pool import Origin, Pool, PoolConfig, PoolFull, open_pool
+from trio_pool.transports._trace import Trace
 
 from .libraries import Library
 from .servers import Asked, Server, answering, certificates, listening, ok, read_request
@@ -257,3 +260,159 @@ async def test_a_traced_request_can_be_cancelled_at_every_callback(library: Libr
             with trio.fail_after(5):
                 while pool.statistics().dialling:
                     await trio.lowlevel.checkpoint()
+
+
+# ---- callbacks that are slow, fail, or fail late ----
+
+
+@pytest.mark.parametrize("state", ["started", "failed"])
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_what_a_callback_raises_over_a_dial_that_fails_comes_out(
+    library: Library, pool: Pool, state: str, is_slow: bool
+) -> None:
+    async def callback(told: str, _: dict[str, Any]) -> None:
+        if told == f"connection.connect_tcp.{state}":
+            if is_slow:
+                await trio.testing.wait_all_tasks_blocked()
+            raise KeyError(told)
+
+    async with listening(lambda _: trio.lowlevel.checkpoint()) as url:
+        pass
+    with trio.move_on_after(5) as patience, pytest.raises(KeyError):
+        await library.client(pool).get(url, extensions={"trace": callback})
+    assert not patience.cancel_called
+
+
+async def test_a_slow_callback_has_heard_of_a_failed_dial_before_the_request_ends(library: Library, pool: Pool) -> None:
+    told: list[str] = []
+
+    async def callback(name: str, _: dict[str, Any]) -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        told.append(name)
+
+    async with listening(lambda _: trio.lowlevel.checkpoint()) as url:
+        pass
+    with pytest.raises(library.api.ConnectError):
+        await library.client(pool).get(url, extensions={"trace": callback})
+    assert told == ["connection.connect_tcp.started", "connection.connect_tcp.failed"]
+
+
+class Stop(BaseException):
+    """What is no Exception."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "connection.connect_tcp.started",
+        "http11.send_request_headers.started",
+        "http11.receive_response_headers.failed",
+        "http11.response_closed.started",
+    ],
+)
+@pytest.mark.parametrize("error", [Stop("x"), PoolFull("x")], ids=repr)
+async def test_whatever_a_callback_raises_comes_out_as_it_is(
+    library: Library, pool: Pool, name: str, error: BaseException
+) -> None:
+    async def callback(told: str, _: dict[str, Any]) -> None:
+        if told == name:
+            raise error
+
+    async with listening(end_at_once) as url:
+        with pytest.raises(type(error)) as caught:
+            await library.client(pool).get(url, extensions={"trace": callback})
+    assert caught.value is error
+
+
+async def test_a_callback_in_a_nursery_of_its_own_can_be_cancelled(library: Library, pool: Pool) -> None:
+    """While it is told of a dial, and while it is told of a failure."""
+    for name in ("connection.connect_tcp.started", "http11.receive_response_headers.failed"):
+        scope = trio.CancelScope()
+
+        async def callback(told: str, _: dict[str, Any], scope: Any = scope, name: str = name) -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.lowlevel.checkpoint)
+                if told == name:
+                    scope.cancel()
+
+        async with listening(end_at_once) as url:
+            with suppress(library.api.RemoteProtocolError), scope:  # which comes out, where it was there before
+                await library.client(pool).get(url, extensions={"trace": callback})
+        assert scope.cancel_called
+        with trio.fail_after(5):
+            while pool.statistics().dialling:
+                await trio.lowlevel.checkpoint()
+
+
+async def test_a_body_that_is_not_wanted_is_closed_and_told_of_as_failed(library: Library, pool: Pool) -> None:
+    async def serve(stream: Any) -> None:
+        size = 0
+        while size < 300_000:  # the body has begun
+            size += len(await stream.receive_some(65536))
+        await stream.send_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await trio.sleep_forever()
+
+    ended: list[str] = []
+
+    async def endless() -> AsyncGenerator[bytes]:
+        try:
+            while True:
+                yield b"x" * 100_000
+        finally:
+            ended.append("now")
+
+    told, body = Told(), endless()
+    async with listening(serve) as url:
+        response = await library.client(pool).post(url, content=Whole(body), extensions={"trace": told})
+        assert response.status_code == 413
+        assert ended == ["now"] or library.name == "httpx"  # whose own generator does not close the caller's
+        await body.aclose()
+    assert "http11.send_request_body.failed" in told.names
+    assert "http11.send_request_body.complete" not in told.names
+
+
+class Whole:
+    """What the library's own generator would leave to the collector of garbage."""
+
+    def __init__(self, body: Any) -> None:
+        self.body = body
+
+    def __aiter__(self) -> Any:
+        return self.body
+
+
+async def test_a_response_that_is_closed_twice_is_told_of_once(library: Library, pool: Pool) -> None:
+    told = Told()
+    async with answering(lambda _: ok(b"x" * 10)) as server:
+        client = library.client(pool)
+        request = client.build_request("GET", server.url, extensions={"trace": told})
+        response = await client.send(request, stream=True)
+        for _ in range(2):
+            await response.stream.aclose()
+    assert told.names.count("http11.response_closed.started") == 1
+
+
+async def test_what_becomes_of_a_dial_that_serves_another_is_not_told() -> None:
+    """The witness of a request that got a connection hears no more of the dial that was begun for it."""
+    told = Told()
+    trace = Trace(told, None, Origin("http", "h", 80), PoolConfig().limits, str, lambda error: error)
+
+    async def send() -> None:
+        first = trace.waiting()
+        first("connecting", Origin("http", "first", 80))
+        second = trace.waiting()
+        first("connected", None)
+        second("connecting", Origin("http", "second", 80))
+        second("connected", None)
+        await trace.sending(None)  # type: ignore[arg-type]  # which is only shown
+        second("securing", None)
+        await trace.sent()
+
+    await trace.run(send, lambda _: None)
+    connects = [(name, payload.get("host")) for name, payload in told.told if name.startswith("connection")]
+    assert connects == [
+        ("connection.connect_tcp.started", "first"),
+        ("connection.connect_tcp.failed", None),
+        ("connection.connect_tcp.started", "second"),
+        ("connection.connect_tcp.complete", None),
+    ]

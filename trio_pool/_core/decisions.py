@@ -40,13 +40,25 @@ class State(enum.Enum):
 class Slot:
     """Room for one connection, from its dial to its closing."""
 
-    __slots__ = ("connection", "demand", "dies_at", "due", "exclusive", "expires_at", "queue", "state", "uses")
+    __slots__ = (
+        "connection",
+        "demand",
+        "dies_at",
+        "due",
+        "exclusive",
+        "expires_at",
+        "inherited",
+        "queue",
+        "state",
+        "uses",
+    )
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self.state = State.DIALLING
         self.connection: Any = None
-        self.demand: Waiter | None = None  # while dialling: the waiter it was started for
+        self.demand: Waiter | None = None  # while dialling: the waiter that owns the dial
+        self.inherited = False  # whether that one took it over
         self.exclusive = False  # whether the dial serves that waiter alone
         self.uses = 0
         self.expires_at = math.inf  # when it is too old to be idle
@@ -71,7 +83,7 @@ class Waiter:
         self.deadline = deadline
         self.ticket = ticket
         self.standing: OrderedDict[Waiter, None] | None = None  # the part of the queue it stands in
-        self.dial: Slot | None = None  # the dial that its demand started
+        self.dial: Slot | None = None  # the dial that it owns
 
 
 class Queue:
@@ -86,6 +98,7 @@ class Queue:
         "in_line",
         "most",
         "origin",
+        "ownerless",
         "slots",
         "uncovered",
     )
@@ -101,6 +114,7 @@ class Queue:
         self.covered: OrderedDict[Waiter, None] = OrderedDict()  # the oldest waiters, one a covering dial
         self.uncovered: OrderedDict[Waiter, None] = OrderedDict()
         self.in_line = False
+        self.ownerless: dict[Slot, None] = {}  # the dials that are nobody's, the latest last
 
     @property
     def is_empty(self) -> bool:
@@ -122,6 +136,13 @@ class Dial(NamedTuple):
     """Make a connection for this slot, then call `dialled` or `dial_failed`."""
 
     slot: Slot
+
+
+class Handed(NamedTuple):
+    """The dial under way for this slot is another waiter's from now on, or nobody's."""
+
+    slot: Slot
+    waiter: Waiter | None
 
 
 class Grant(NamedTuple):
@@ -156,4 +177,4 @@ class Wake(NamedTuple):
     at: float
 
 
-Decision = Dial | Grant | Refuse | Close | Wake
+Decision = Dial | Handed | Grant | Refuse | Close | Wake

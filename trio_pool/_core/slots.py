@@ -11,7 +11,9 @@ A *slot* is room for one connection and counts against both limits from its dial
 has a `Queue`: a stack of idle slots (most recently used on top) and its waiters, first come first served.
 The waiters stand in two parts: the oldest are *covered* by the dials under way, one each, the others are not.
 A dial is only ever started for the oldest uncovered waiter; whichever connection is ready first serves
-the oldest waiter of all.
+the oldest waiter of all. Each covered waiter *owns* one of those dials, whose failure is its own: the one that
+its demand started, or, if that one has served somebody older, or was somebody's who went away, one that it
+has taken over. Dials beyond those are nobody's (`Queue.ownerless`).
 
 Origins with uncovered waiters and room under their own limit stand in the *line*, a heap by the age
 of their oldest uncovered waiter. The line is empty unless the total limit is reached: every event that could
@@ -33,7 +35,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from .decisions import Close, Decision, Dial, Grant, Queue, Reason, Refuse, Slot, State, Waiter, Wake
+from .decisions import Close, Decision, Dial, Grant, Handed, Queue, Reason, Refuse, Slot, State, Waiter, Wake
 from .expiry import TICK, Expiry
 from .figures import PoolStatistics
 
@@ -187,6 +189,7 @@ class Slots:
         slot.dies_at = now + self._lifetime * (1 - 0.1 * chance)
         if not slot.exclusive:
             self._offer(slot, now)
+            self._rehouse(waiter)
             return
         slot.exclusive = False
         if waiter.deadline > now and not self.is_shut:  # type: ignore[union-attr]  # an exclusive dial has a waiter
@@ -196,13 +199,13 @@ class Slots:
         self._offer(slot, now)
 
     def dial_failed(self, slot: Slot, error: Exception) -> None:
-        """The dial ended without a connection: fails one waiter if one relied on it, frees the slot."""
+        """The dial ended without a connection: fails its owner, unless it can take over another; frees the slot."""
         waiter = self._end_dial(slot)
         queue = slot.queue
         self._dial_failures += 1
-        if waiter is None and len(queue.covered) > queue.covering:
-            waiter = next(iter(queue.covered))
-        if waiter is not None:
+        if waiter is not None and slot.inherited and queue.ownerless:
+            self._adopt(waiter)
+        elif waiter is not None:
             self._refuse(waiter, "dial failed", error)
         slot.state = State.CLOSED
         self._free(queue)
@@ -393,7 +396,7 @@ class Slots:
         del part[waiter]
         waiter.standing = None
         if waiter.dial is not None:
-            self._unlink(waiter.dial)  # the dial goes on, for whoever is the oldest
+            self._disown(waiter.dial)  # the dial goes on, for whoever is the oldest
         self._cover(queue)
         if queue.in_line and not queue.uncovered:
             self._head()  # drops it from the line, if nobody stands before it
@@ -411,6 +414,8 @@ class Slots:
             waiter = queue.uncovered.popitem(last=False)[0]
             self._stand(waiter, queue.covered)
             self.waiting -= 1
+            if waiter.dial is None:
+                self._adopt(waiter)
 
     def _oldest(self, queue: Queue, now: float) -> Waiter | None:
         """The oldest waiter whose deadline has not passed; refuses those whose has."""
@@ -502,23 +507,42 @@ class Slots:
     def _dial(self, slot: Slot, waiter: Waiter | None) -> None:
         queue = slot.queue
         slot.state = State.DIALLING
-        slot.demand = waiter
+        slot.demand, slot.inherited = waiter, False
         if waiter is not None:
             waiter.dial = slot
+        else:
+            queue.ownerless[slot] = None
         queue.dialling += 1
         self.dialling += 1
         self._dials += 1
+        self.decisions.append(Dial(slot))
         if not slot.exclusive:
             queue.covering += 1
             self._cover(queue)
-        self.decisions.append(Dial(slot))
 
     def _share(self, slot: Slot) -> None:
         """An exclusive dial whose requester went away serves anyone."""
-        self._unlink(slot)
+        self._disown(slot)
         slot.exclusive = False
         slot.queue.covering += 1
         self._cover(slot.queue)
+
+    def _disown(self, slot: Slot) -> None:
+        """The dial goes on, and is nobody's until somebody takes it over."""
+        self._unlink(slot)
+        slot.queue.ownerless[slot] = None
+        self.decisions.append(Handed(slot, None))
+
+    def _adopt(self, waiter: Waiter) -> None:
+        """A covered waiter without a dial takes over the one that has been nobody's for the shortest time."""
+        slot = waiter.queue.ownerless.popitem()[0]
+        slot.demand, slot.inherited, waiter.dial = waiter, True, slot
+        self.decisions.append(Handed(slot, waiter))
+
+    def _rehouse(self, waiter: Waiter | None) -> None:
+        """A waiter whose dial has served somebody older, perhaps, takes over that one's."""
+        if waiter is not None and waiter.standing is waiter.queue.covered and waiter.dial is None:
+            self._adopt(waiter)
 
     def _unlink(self, slot: Slot) -> Waiter | None:
         """The dial is no longer that waiter's own."""
@@ -528,9 +552,10 @@ class Slots:
         return waiter
 
     def _end_dial(self, slot: Slot) -> Waiter | None:
-        """The dial has ended; the waiter that it was started for, if that one still waits."""
+        """The dial has ended; the waiter that owned it, if there is one."""
         self._expect(slot, State.DIALLING)
         waiter = self._unlink(slot)
+        slot.queue.ownerless.pop(slot, None)
         slot.queue.dialling -= 1
         self.dialling -= 1
         if not slot.exclusive:

@@ -9,7 +9,7 @@ import functools
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import yarl
 
@@ -86,6 +86,8 @@ def parse_proxy(url: str) -> Proxy:
 
     :raises UsageError: it is none, or needs an extra that is not installed.
     """
+    if not isinstance(cast("Any", url), str):
+        raise UsageError(f'a proxy is given by the text of its URL, or by "environment", not by a {type(url).__name__}')
     try:
         parsed = yarl.URL(url if "://" in url else f"http://{url}")
         host, port = parsed.raw_host or "", parsed.explicit_port

@@ -15,7 +15,7 @@ import attrs
 
 from .._wire.fast_codec import plain_head
 from ..config import Limits
-from ..errors import LocalProtocolError, UnsupportedProtocol
+from ..errors import LocalProtocolError, UnsupportedProtocol, UsageError
 from ..headers import RawHeaders, encode_headers
 from ..messages import Content, Request
 from ..urls import DEFAULT_PORTS, Origin, is_host
@@ -36,15 +36,24 @@ class Place:
     prefix: str
 
 
+def is_name(host: str) -> bool:
+    """Whether this can be the name or address of a host, and the parts of a name be looked up (RFC 1035)."""
+    parts = host.removesuffix(".").split(".")
+    return is_host(host) and (":" in host or all(0 < len(part) < 64 for part in parts))
+
+
 @lru_cache(maxsize=4096)
 def place_of(scheme: bytes, host: bytes, port: int | None, sni: str | None) -> Place:
     """Where a request goes, from the parts of its URL."""
     if scheme not in _SCHEMES:
         raise UnsupportedProtocol(f"the URL's scheme {scheme.decode('ascii', 'replace')!r} is neither http nor https")
     kind, name = _SCHEMES[scheme], host.decode("ascii")
-    if not is_host(name):
-        raise UnsupportedProtocol(f"the URL's host {name!r} is none")
-    origin = Origin(kind, name, port or DEFAULT_PORTS[kind], sni=sni if sni and kind == "https" else None)
+    if not name:
+        raise UnsupportedProtocol("the URL has no host")
+    port = DEFAULT_PORTS[kind] if port is None else port
+    if not is_name(name) or not 1 <= port <= 65535:
+        raise UsageError(f"the URL has a host or port that cannot be: {name!r}, {port}")
+    origin = Origin(kind, name, port, sni=sni if sni and kind == "https" else None)
     shown = f"[{name}]" if ":" in name else name
     authority = shown if origin.port == DEFAULT_PORTS[kind] else f"{shown}:{origin.port}"
     return Place(origin, authority.encode("ascii"), f"{kind}://{authority}")

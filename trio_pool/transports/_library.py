@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from .. import errors as ours
 from ..config import PoolConfig
 from ..errors import TrioPoolError, UsageError
+
+Given = TypeVar("Given")
 
 ERRORS: Mapping[type[TrioPoolError], str] = {
     ours.PoolTimeout: "PoolTimeout",
@@ -53,6 +55,7 @@ _UNHEEDED = {
 class Library:
     """The classes of one library.
 
+    :ivar name: its package.
     :ivar errors: our errors, and what they become.
     :ivar response: makes a response.
     :ivar byte_stream: a body that is there whole.
@@ -60,6 +63,7 @@ class Library:
     :ivar core: gives the library's lower half, imported when it is needed.
     """
 
+    name: str
     errors: Mapping[type[TrioPoolError], type[Exception]]
     response: Callable[..., Any]
     byte_stream: type
@@ -70,7 +74,7 @@ class Library:
     def of(cls, module: Any, core: Callable[[], Any], body: Callable[..., Any]) -> Library:
         """The classes of a module such as httpx."""
         errors = {kind: getattr(module, name) for kind, name in ERRORS.items()}
-        return cls(errors, module.Response, module.ByteStream, body, core)
+        return cls(module.__name__, errors, module.Response, module.ByteStream, body, core)
 
     def translate(self, error: BaseException) -> BaseException:
         """The library's own error for one of ours; any other as it is."""
@@ -80,13 +84,25 @@ class Library:
         return error
 
 
+def expect(given: Given, kind: type, what: str) -> Given:
+    """What is given, if it is of that kind.
+
+    :raises UsageError: it is not.
+    """
+    if not isinstance(given, kind):
+        advice = ": enter it by `async with` first" if hasattr(given, "__aenter__") else ""
+        raise UsageError(f"{what} must be a {kind.__name__}, not a {type(given).__name__}{advice}")
+    return given
+
+
 def split_options(
     config: PoolConfig, options: Mapping[str, Any], timeout: Callable[..., Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is the pool's of the options of `open_client`, and what the client's.
 
-    :raises UsageError: one has no effect on a client over this pool.
+    :raises UsageError: one has no effect on a client over this pool, or `config` is no `PoolConfig`.
     """
+    expect(config, PoolConfig, "config")
     for name in options.keys() & _UNHEEDED.keys():
         raise UsageError(f"the option {name!r} has no effect here: use {_UNHEEDED[name]}")
     limits = config.limits

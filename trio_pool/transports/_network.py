@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import trio
 
@@ -48,6 +48,8 @@ class NetworkStream:
         :param timeout: seconds; None for no limit.
         """
         switched = self._other_protocol("ReadError")
+        if max_bytes < 1:
+            raise self._errors().LocalProtocolError(f"at least one byte is read, not {max_bytes}")
         with self._raising("ReadTimeout", "ReadError", timeout):
             return await switched.receive_some(max_bytes)
 
@@ -81,6 +83,9 @@ class NetworkStream:
         :param timeout: seconds; None for no limit.
         """
         switched = self._other_protocol("ConnectError")
+        if not isinstance(cast("Any", ssl_context), ssl.SSLContext):
+            given = type(ssl_context).__name__
+            raise self._errors().LocalProtocolError(f"TLS needs an ssl.SSLContext, not a {given}")
         with self._raising("ConnectTimeout", "ConnectError", timeout):
             secure = await switched.start_tls(ssl_context, server_hostname)
         self._over = NetworkStream(secure.stream, self._errors, secure)
@@ -113,8 +118,11 @@ class NetworkStream:
 
     @contextmanager
     def _raising(self, slow: NetworkError, broken: NetworkError, timeout: float | None) -> Generator[None]:
+        seconds = float("inf") if timeout is None else timeout
+        if not seconds >= 0:
+            raise self._errors().LocalProtocolError(f"a timeout is a number of seconds, not {timeout!r}")
         try:
-            with trio.fail_after(float("inf") if timeout is None else timeout):
+            with trio.fail_after(seconds):
                 yield
         except trio.TooSlowError as error:
             raise getattr(self._errors(), slow)(f"nothing came of it in {timeout} s") from error

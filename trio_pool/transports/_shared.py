@@ -12,23 +12,29 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any, cast
+
+import trio
 
 from ..config import Limits, PoolConfig
 from ..errors import PoolFull, TrioPoolError, UsageError
 from ..headers import RawHeaders
 from ..messages import Content, Request
 from ..response import Response
-from ._heads import KnownHeads, place_of
+from ._heads import KnownHeads, is_name, place_of
 from ._library import Library
 from ._network import NetworkStream
-from ._trace import RECEIVE_BODY, Trace, TracedContent
+from ._trace import RECEIVE_BODY, Pieces, Trace
 
 RETRY_COUNT = b"x-stainless-retry-count"
 """The header in which the OpenAI and Anthropic SDKs count their own retries."""
+
+SDKS = ("openai", "anthropic")
+"""The packages that do so."""
 
 _VERSIONS = {"HTTP/1.1": b"HTTP/1.1", "HTTP/1.0": b"HTTP/1.0"}
 
@@ -63,6 +69,7 @@ class Adapter:
     async def handle(self, request: Any) -> Any:
         """The library's response to a library's request. What it raises is the library's too."""
         callback = request.extensions.get("trace")
+        mine: Request | None = None
         trace: Trace | None = None
         try:
             mine = self._request(request)
@@ -73,6 +80,8 @@ class Adapter:
                 response = await trace.run(partial(self._send, mine), _told)
             return self._answer(response, trace)
         except TrioPoolError as error:
+            if error is getattr(trace, "raised", None) or error is getattr(mine and mine.content, "raised", None):
+                raise  # it is the caller's
             if self._full_as_response and isinstance(error, PoolFull):
                 return self._full(error)
             raise self._library.translate(error) from error
@@ -102,7 +111,7 @@ class Adapter:
             return content if content or any(name.lower() == b"transfer-encoding" for name, _ in raw) else None
         if not hasattr(stream, "__aiter__"):
             raise UsageError("the request's body must be an asynchronous stream")
-        return cast("Content", stream)
+        return Pieces(stream)
 
     def _limits(self, timeout: Any) -> Limits:
         if timeout is None:
@@ -117,9 +126,7 @@ class Adapter:
         self, connect: float | None, read: float | None, write: float | None, pool: float | None
     ) -> Limits:
         """Seconds for one request. What the library leaves out has no limit; what it cannot say is the pool's."""
-        given = [math.inf if seconds is None else seconds for seconds in (connect, read, write, pool)]
-        if not all(isinstance(cast("Any", seconds), (int, float)) and seconds >= 0 for seconds in given):
-            raise UsageError("the extension `timeout` has seconds that are negative or no number")
+        given = [_seconds(each) for each in (connect, read, write, pool)]
         own = self._config
         return Limits(
             connection=given[0],
@@ -135,9 +142,11 @@ class Adapter:
         if any(name.lower() == RETRY_COUNT and value != b"0" for name, value in raw):
             self._is_to_warn = False
             what = "an SDK retries above a trio_pool client, which retries by itself: give the SDK max_retries=0"
-            warnings.warn(what, RuntimeWarning, stacklevel=2)
+            warnings.warn(what, RuntimeWarning, stacklevel=_level_of_the_caller(self._library.name))
 
     def _trace(self, callback: Any, request: Any, mine: Request) -> Trace:
+        if not trio.lowlevel.in_trio_run():
+            raise UsageError("the pool belongs to another trio run: open one pool in each")
         core, url = self._library.core(), request.url
         place = core.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=mine.target)
         theirs = core.Request(
@@ -150,8 +159,8 @@ class Adapter:
         limits = self._config.limits_for(mine.timeouts)
         look = partial(NetworkStream, errors=self._library.core)
         mine.witness = trace = Trace(callback, theirs, mine.origin, limits, look, self._library.translate)
-        if mine.is_streamed:
-            mine.content = TracedContent(mine.content, trace)
+        if isinstance(mine.content, Pieces):
+            mine.content.trace, trace.pieces = trace, mine.content
         return trace
 
     # ---- the response ----
@@ -174,11 +183,15 @@ class Adapter:
 
     def _full(self, error: PoolFull) -> Any:
         """A response that tells SDKs not to try again."""
-        content = json.dumps({"error": {"message": str(error), "type": "pool_full", "code": "pool_full"}})
+        content = json.dumps({"error": {"message": str(error), "type": "pool_full", "code": "pool_full"}}).encode()
         return self._library.response(
             503,
-            headers=[(b"content-type", b"application/json"), (b"x-should-retry", b"false")],
-            content=content.encode(),
+            headers=[
+                (b"content-type", b"application/json"),
+                (b"content-length", b"%d" % len(content)),
+                (b"x-should-retry", b"false"),
+            ],
+            stream=self._library.byte_stream(content),  # as `content` it would be closed before the client sees it
             extensions={"http_version": b"HTTP/1.1", "reason_phrase": b"Service Unavailable"},
         )
 
@@ -203,6 +216,8 @@ class Body:
                 return await self._traced(self._trace)
             piece = await self._next()
         except TrioPoolError as error:
+            if error is getattr(self._trace, "raised", None):
+                raise
             raise self._library.translate(error) from error
         if piece:
             return piece
@@ -238,12 +253,35 @@ class Body:
         raise StopAsyncIteration
 
 
+def _seconds(given: Any) -> float:
+    """A timeout of the library's; None is no limit."""
+    if given is None:
+        return math.inf
+    if isinstance(given, (int, float)) and given >= 0:
+        try:
+            return float(given)
+        except OverflowError:
+            pass
+    raise UsageError("the extension `timeout` has seconds that are negative, out of all bounds, or no number")
+
+
 def _text(name: Any) -> str | None:
     if isinstance(name, bytes):
-        return name.decode("ascii", "replace")
+        name = name.decode("ascii", "replace")
     if name is not None and not isinstance(name, str):
         raise UsageError("the extension `sni_hostname` is the name of a host")
+    if name and not is_name(name):
+        raise UsageError(f"the extension `sni_hostname` is {name!r}, which no host can be called")
     return name
+
+
+def _level_of_the_caller(library: str) -> int:
+    """The `stacklevel`, for who calls this, of the code that is neither ours, nor the library's, nor an SDK's."""
+    inner = {"trio_pool", library, *SDKS}
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inner:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _told(response: Response) -> tuple[bytes, int, bytes, RawHeaders]:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import trio
 
 from .._net.streams import Stream
 from ..config import Limits
-from ..errors import RemoteProtocolError
+from ..errors import RemoteProtocolError, WriteError
 from ..urls import Origin
 
 CONNECT_TCP = "connection.connect_tcp"
@@ -59,9 +59,12 @@ class Trace:
         self._limits = limits
         self._look = look
         self._translate = translate
+        self.pieces: Pieces | None = None  # the body, where it is made piece by piece
+        self.raised: BaseException | None = None  # by the callback
         self._under_way: str | None = None
         self._dials = 0
-        self._failure: Exception | None = None  # of the callback, beside the request
+        self._failure: BaseException | None = None  # of the callback, beside the request
+        self._caught_up = trio.Event()  # set once what was put down has been told, or never will be
         self._put_down, self._taken_up = trio.open_memory_channel[tuple[str, Any]](math.inf)
 
     # ---- telling ----
@@ -74,7 +77,11 @@ class Trace:
         told = self._callback(name, payload)
         if not inspect.isawaitable(told):
             raise TypeError("the `trace` extension of an asynchronous client must be an asynchronous function")
-        await told
+        try:
+            await told
+        except BaseException as error:
+            self.raised = error
+            raise
 
     async def start(self, name: str, payload: dict[str, Any] | None = None) -> None:
         """Something begins."""
@@ -120,9 +127,12 @@ class Trace:
         await self.start(SEND_HEADERS)
 
     async def sent(self) -> None:
-        """The request is out."""
+        """The request is out, or what the server wanted of it."""
         await self.body_begins()
-        await self.complete()
+        if self.pieces is None or self.pieces.is_at_end:
+            await self.complete()
+        else:
+            await self.fail(WriteError("the server answered before it had the whole body"))
         await self.start(RECEIVE_HEADERS)
 
     async def body_begins(self) -> None:
@@ -164,11 +174,10 @@ class Trace:
         try:
             if isinstance(error, Exception):
                 await self._catch_up()
-            await self._abandon(error)
-        except Exception as said:
-            return said
-        except BaseException:  # a cancellation: the first one is as good
-            pass
+            if self._failure is None:
+                await self._abandon(error)
+        except BaseException as said:
+            return error if _is_cancellation(said) else said  # the scope around will see to it that it ends
         return error
 
     async def _abandon(self, error: BaseException) -> None:
@@ -179,18 +188,22 @@ class Trace:
             await self.closed()
 
     async def _catch_up(self) -> None:
-        """Wait until all that was put down has been told."""
-        done = trio.Event()
-        self._put_down.send_nowait(("done", done))
-        await done.wait()
+        """Wait until all that was put down has been told, or the callback has failed."""
+        if self._failure is None:
+            self._caught_up = trio.Event()
+            self._put_down.send_nowait(("done", self._caught_up))
+            await self._caught_up.wait()
 
     async def _tell_of_dials(self, sending: trio.CancelScope) -> None:
         try:
             async for step, by in self._taken_up:
                 await _STEPS[step](self, by)
-        except Exception as error:
+        except BaseException as error:
+            if _is_cancellation(error):
+                raise
             self._failure = error
             sending.cancel()
+            self._caught_up.set()  # nothing more is told
 
     # ---- the steps of a dial ----
 
@@ -217,17 +230,44 @@ class Trace:
         done.set()
 
 
-class TracedContent:
-    """A request's body that is made piece by piece: its first piece tells that the head is out."""
+class Pieces:
+    """A request's body that is made piece by piece. What it raises is known for its own.
 
-    def __init__(self, pieces: Any, trace: Trace) -> None:
-        self._pieces = pieces
-        self._trace = trace
+    :param stream: makes it.
+    :ivar trace: is told, at its first piece, that the head is out; or None.
+    :ivar raised: what the stream raised.
+    :ivar is_at_end: whether all of it has been asked for.
+    """
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        await self._trace.body_begins()
-        async for piece in self._pieces:
-            yield piece
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._pieces: AsyncIterator[bytes] | None = None
+        self.trace: Trace | None = None
+        self.raised: BaseException | None = None
+        self.is_at_end = False
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._pieces is None and self.trace is not None:
+            await self.trace.body_begins()
+        try:
+            if self._pieces is None:
+                self._pieces = aiter(self._stream)
+            return await anext(self._pieces)
+        except StopAsyncIteration:
+            self.is_at_end = True
+            raise
+        except BaseException as error:
+            self.raised = error
+            raise
+
+    async def aclose(self) -> None:
+        """Nothing more is asked for."""
+        close = getattr(self._pieces, "aclose", None)
+        if close is not None:
+            await close()
 
 
 _STEPS: dict[str, Callable[[Trace, Any], Awaitable[None]]] = {
@@ -238,6 +278,12 @@ _STEPS: dict[str, Callable[[Trace, Any], Awaitable[None]]] = {
     "secured": Trace._connected,
     "done": Trace._done,
 }
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
 
 
 def _finite(seconds: float) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any
 from ..client import Client
 from ..config import PoolConfig
 from ..pool import Pool, open_pool
-from ._library import Library, split_options
+from ._library import Library, expect, split_options
 from ._shared import Adapter, Body
 
 try:
@@ -38,6 +38,7 @@ class PoolTransport(httpx2.AsyncBaseTransport):
     """
 
     def __init__(self, pool: Pool, *, full_as_response: bool = False) -> None:
+        expect(pool, Pool, "the pool of a PoolTransport")
         self._adapter = Adapter(_LIBRARY, pool.send, pool.config, full_as_response=full_as_response)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -51,18 +52,19 @@ class PoolTransport(httpx2.AsyncBaseTransport):
 
 
 class ClientTransport(httpx2.AsyncBaseTransport):
-    """A transport over an open client, for what the client does besides: give an SDK above it `max_retries=0`.
+    """A transport over an open client, for what the client does besides.
 
-    A RuntimeWarning says, once, when an SDK retries all the same. Requests go as httpx2 made them, without the client's
-    own headers.
+    Where the client retries, give an SDK above it `max_retries=0`: a RuntimeWarning says, once, when it retries too.
+    Requests go as httpx2 made them, without the client's own headers.
 
     :param client: the client; it is not closed with the transport.
     :param full_as_response: as in `PoolTransport` (False).
     """
 
     def __init__(self, client: Client, *, full_as_response: bool = False) -> None:
-        config = client.pool.config
-        self._adapter = Adapter(_LIBRARY, client.send, config, full_as_response=full_as_response, retries=True)
+        config = expect(client, Client, "the client of a ClientTransport").pool.config
+        retries = getattr(config, "retry_attempts", 1) > 1
+        self._adapter = Adapter(_LIBRARY, client.send, config, full_as_response=full_as_response, retries=retries)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """As that of `PoolTransport`.
