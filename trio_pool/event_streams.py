@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import attrs
 import trio
 
-from ._core.dialects import NOTHING, Dialect, Sign, StreamJudge
+from ._core.dialects import NOTHING, Complaint, Dialect, StreamJudge
 from .errors import (
     ReadError,
     ReadTimeout,
@@ -63,7 +63,7 @@ def known_dialect(value: Dialect | str | None) -> Dialect | None:
         raise UsageError(f"dialect must be one of {known}, 'upstream' or None, not {value!r}") from None
 
 
-def _check(name: str, value: float | None) -> None:
+def _check(name: str, value: object) -> None:
     if value is not None and not (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
         raise UsageError(f"{name} must be a positive number of seconds, math.inf or None, not {value!r}")
 
@@ -144,6 +144,7 @@ class EventStream:
         self._is_waiting = False
         self._signs = 0  # of life, as the parser counted them
         self._is_over = False
+        self._last: ServerSentEvent | None = None  # the one that says that the stream failed
         self._failure: TrioPoolError | None = None
 
     # ---- receiving ----
@@ -227,6 +228,8 @@ class EventStream:
         else:
             events, is_alive = self._judged(events, self._judge)
             self._received.add(events, len(piece))
+            if self._judge.complaint is not None:
+                self._fail(self._judge.complaint)
         if is_alive or (self._timeouts.pings_count and (events or self._parser.signs != self._signs)):
             self._is_first = self._is_first and not is_alive
             self._left, self._is_waiting = self._patience(), False
@@ -243,7 +246,7 @@ class EventStream:
             if sign is NOTHING:
                 is_alive = True
             elif sign.complaint is not None:
-                self._fail(event, sign)
+                self._last = event
                 return events[:number], True
             elif sign.is_end:
                 self._end(judge)
@@ -259,14 +262,12 @@ class EventStream:
             if self._exchange.complete:
                 self._response._release()
 
-    def _fail(self, event: ServerSentEvent, sign: Sign) -> None:
+    def _fail(self, complaint: Complaint) -> None:
         """It failed. That is told when the events before have been taken; the connection is not waited for."""
-        complaint = sign.complaint
-        assert complaint is not None
         self._is_over, self._exchange.is_whole = True, False
         codes = ", ".join(sorted(complaint.codes)) or "an error"
         error = self._error(StreamFailed, f"the event stream failed with {codes}")
-        error.event, error.codes = event, complaint.codes
+        error.event, error.codes = self._last, complaint.codes
         error.status_code, error.retry_after = complaint.status, complaint.wait
         self._failure = error
         self._response.close()

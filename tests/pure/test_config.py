@@ -71,7 +71,10 @@ def test_none_and_infinity_are_no_limit(name: str) -> None:
     assert getattr(configured_with(name, math.inf), name) == math.inf
 
 
-@pytest.mark.parametrize(("name", "value"), [("codec", "h11"), ("retry_strategy", RetryStrategy.LINEAR), *((name, 7) for name in [*COUNTS, *SECONDS])])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("codec", "h11"), ("retry_strategy", RetryStrategy.LINEAR), *((name, 7) for name in [*COUNTS, *SECONDS])],
+)
 def test_a_field_changes_itself_alone(name: str, value: Any) -> None:
     assert values(configured_with(name, value)) == {**DEFAULTS, name: value}
 

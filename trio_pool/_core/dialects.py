@@ -5,7 +5,8 @@ Three dialects, each a small table of functions over parsed JSON. Sources:
 - openai: https://platform.openai.com/docs/api-reference/chat-streaming (ends with `data: [DONE]`; usage in the last
   chunk), https://platform.openai.com/docs/api-reference/responses-streaming (ends with `response.completed`,
   `response.incomplete` or `response.failed`), https://platform.openai.com/docs/guides/error-codes; speech, transcripts
-  and images have last events of their own (https://platform.openai.com/docs/api-reference/audio and …/images-streaming);
+  and images have last events of their own, see https://platform.openai.com/docs/api-reference/audio and
+  https://platform.openai.com/docs/api-reference/images-streaming;
 - anthropic: https://docs.anthropic.com/en/docs/build-with-claude/streaming (ends with `message_stop`; `ping` and
   `error` events), https://docs.anthropic.com/en/api/errors;
 - google: https://ai.google.dev/api/generate-content (no end mark: the last chunk has a `finishReason`),
