@@ -199,9 +199,7 @@ def _openai(value: dict[str, Any]) -> Sign:
     return END if kind in ("response.completed", "response.incomplete") else NOTHING
 
 
-_LAST_OF_A_PART = frozenset(
-    {"speech.audio.done", "transcript.text.done", "image_generation.completed", "image_edit.completed"}
-)
+_LAST_OF_A_PART = ("speech.audio.done", "transcript.text.done", "image_generation.completed", "image_edit.completed")
 """OpenAI's events after which a stream may end, or go on with another part."""
 
 
