@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trio_pool import PoolConfig, RetryStrategy, Timeouts, TrioPoolError, UsageError
+from trio_pool.config import Limits
 
 DEFAULTS: dict[str, Any] = {
     "max_connections": 100,
@@ -39,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
 }
 COUNTS = [name for name in DEFAULTS if name.startswith(("max_", "retry_a")) and name != "max_lifetime"]
 SECONDS = [name for name in DEFAULTS if name not in [*COUNTS, "codec", "retry_strategy"]]
+OTHERS = [("codec", "h11"), ("retry_strategy", RetryStrategy.LINEAR)]
 OF_A_REQUEST = ["acquire", "connection", "write", "first_byte", "read", "total"]
 
 NO_NUMBERS: list[Any] = [math.nan, "5", b"5", True, False, [5], Decimal(5), 1j, object]
@@ -59,6 +61,10 @@ def test_a_request_has_no_timeouts_of_its_own_by_default() -> None:
     assert attrs.asdict(Timeouts()) == dict.fromkeys(OF_A_REQUEST)
 
 
+def seconds_of(limits: Limits) -> dict[str, float]:
+    return {name: getattr(limits, name) for name in OF_A_REQUEST}
+
+
 def configured_with(name: str, value: Any) -> PoolConfig:
     given: dict[str, Any] = {name: value}
     return PoolConfig(**given)
@@ -71,10 +77,7 @@ def test_none_and_infinity_are_no_limit(name: str) -> None:
     assert getattr(configured_with(name, math.inf), name) == math.inf
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("codec", "h11"), ("retry_strategy", RetryStrategy.LINEAR), *((name, 7) for name in [*COUNTS, *SECONDS])],
-)
+@pytest.mark.parametrize(("name", "value"), [*OTHERS, *((name, 7) for name in [*COUNTS, *SECONDS])])
 def test_a_field_changes_itself_alone(name: str, value: Any) -> None:
     assert values(configured_with(name, value)) == {**DEFAULTS, name: value}
 
@@ -147,7 +150,7 @@ def test_configurations_are_values(original: object) -> None:
 
 
 def limits(config: PoolConfig, **own: float) -> dict[str, float]:
-    return attrs.asdict(config.limits_for(Timeouts(**own) if own else None))
+    return seconds_of(config.limits_for(Timeouts(**own) if own else None))
 
 
 INHERITED = {"acquire": 10.0, "connection": 5.0, "write": 30.0, "first_byte": 30.0, "read": 30.0, "total": math.inf}
@@ -155,7 +158,7 @@ INHERITED = {"acquire": 10.0, "connection": 5.0, "write": 30.0, "first_byte": 30
 
 def test_what_is_left_out_is_inherited() -> None:
     assert limits(PoolConfig()) == INHERITED
-    assert attrs.asdict(PoolConfig().limits_for(Timeouts())) == INHERITED
+    assert seconds_of(PoolConfig().limits_for(Timeouts())) == INHERITED
 
 
 @pytest.mark.parametrize("value", [0.25, 7, math.inf])
@@ -191,7 +194,7 @@ SOME_SECONDS = st.none() | st.floats(0.001, 1e6) | st.integers(1, 10**6) | st.ju
 def test_every_inherited_timeout_is_one_that_somebody_gave(
     configured: dict[str, Any], own: dict[str, float | None]
 ) -> None:
-    found = attrs.asdict(PoolConfig(**configured).limits_for(Timeouts(**own)))
+    found = seconds_of(PoolConfig(**configured).limits_for(Timeouts(**own)))
 
     def expected(name: str) -> float:
         if own[name] is not None:
@@ -220,7 +223,7 @@ def test_a_configuration_is_sound_or_refused_by_its_fields_name(name: str, value
         least = 1 if name in COUNTS and name != "max_waiting" else 0
         found = getattr(config, name)
         assert found is None or found >= least
-        assert all(seconds > 0 for seconds in attrs.asdict(config.limits).values())
+        assert all(seconds > 0 for seconds in seconds_of(config.limits).values())
         return
     assert f"PoolConfig.{name} " in message
 
