@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .app import CHAT_LENGTH, CHAT_PATH
 from .canned import HELD_PATH, RELEASE_PATH
 from .jobs import Job
 from .server import EVENTS_PATH, LARGE, LARGE_PATH, Addresses
@@ -81,6 +82,12 @@ SCENARIOS = {
             name="post",
             title="POST of 100 kB",
             variants=(Variant(name="20 concurrent", op="post", path="/post", concurrency=20, quick=True),),
+        ),
+        Scenario(
+            name="sdk",
+            title="a chat completion by the OpenAI SDK",
+            unit="call",
+            variants=(Variant(name="20 concurrent", op="chat", path=CHAT_PATH, concurrency=20, quick=True),),
         ),
         Scenario(
             name="large",
@@ -176,5 +183,5 @@ def make_job(scenario: Scenario, variant: Variant, servers: Addresses, seconds: 
 def _yield(op: str, path: str, events: int) -> tuple[int, float]:
     """What a call returns, and how many units that is."""
     counted = {"events": (events, float(events)), "lines": (2 * events, float(events))}
-    sizes = {LARGE_PATH: (LARGE, LARGE / 1e6), "/post": (2, 1.0)}
+    sizes = {LARGE_PATH: (LARGE, LARGE / 1e6), "/post": (2, 1.0), CHAT_PATH: (CHAT_LENGTH, 1.0)}
     return counted.get(op) or sizes.get(path) or (SMALL, 1.0)

@@ -22,6 +22,7 @@ from pathlib import Path
 import trustme
 from cryptography.hazmat.primitives import serialization
 
+from .app import CHAT, CHAT_PATH
 from .processes import family, free_ports, running
 
 LARGE = 64_000_000  # bytes
@@ -62,6 +63,7 @@ http {{
         location = /1k {{ return 200 "{kilobyte}"; }}
         location = /close {{ keepalive_timeout 0; return 200 "{kilobyte}"; }}
         location = /post {{ return 200 "ok"; }}
+        location = {chat_path} {{ default_type application/json; return 200 '{chat}'; }}
     }}
 }}
 """
@@ -147,7 +149,7 @@ def _nginx(folder: Path, program: str, core: int | None) -> Iterator[Web]:
         large.truncate(LARGE)
     listen = f"listen 127.0.0.1:{plain} backlog=4096; listen 127.0.0.1:{secure} ssl backlog=4096;"
     user = f"user {_owner()};" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
-    config = NGINX.format(user=user, listen=listen, kilobyte="x" * 1024)
+    config = NGINX.format(user=user, listen=listen, kilobyte="x" * 1024, chat_path=CHAT_PATH, chat=CHAT.decode())
     (folder / "nginx.conf").write_text(config, encoding="utf-8")
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     with running(command, core=core) as process:

@@ -37,19 +37,21 @@ class Call:
     :param url: relative.
     :param options: see `RequestOptions`.
     :param headers: all that are sent, but those of the upstream.
-    :raises UsageError: credentials are among them, or there is more than one body.
+    :raises UsageError: credentials are among them, or its timeouts are none.
     """
 
     def __init__(self, method: str, url: str, options: RequestOptions, headers: RawHeaders) -> None:
         check_credentials(headers, "a request to upstreams")
         self.method = method
-        self.timeouts: Timeouts | None = options.get("timeouts")
+        self.timeouts = options.get("timeouts")
+        if self.timeouts is not None and not isinstance(cast("Any", self.timeouts), Timeouts):
+            raise UsageError(f"timeouts must be Timeouts, not {type(self.timeouts).__name__}")
         self._url = url.lstrip("/")
         self._options = options
         self._headers = headers
         self._check_query(url, options)
         own = {name.lower() for name, _ in headers}
-        self.is_allowed = bool(options.get("retry_unsafe")) or IDEMPOTENCY_KEY.lower() in own
+        self.is_allowed = bool(options.get("retry_unsafe")) or IDEMPOTENCY_KEY in own
         content: Any = options.get("content")
         self.can_be_repeated = not hasattr(content, "__aiter__") or not iter_once(content)
 
@@ -115,7 +117,7 @@ def checked(headers: Any) -> RawHeaders:
 
 def _renamed(body: Any, models: Mapping[str, str]) -> Any:
     if not isinstance(body, Mapping) or not models:
-        return body
+        return cast("Any", body)
     known = cast("Mapping[str, Any]", body)
     model = known.get("model")
     return {**known, "model": models[model]} if isinstance(model, str) and model in models else known

@@ -18,17 +18,20 @@ from ._net.network import Network
 from ._version import __version__
 from ._wire.decoding import ACCEPT_ENCODING
 from ._wire.fast_codec import plain_head
-from .attempts import Attempts, Prepare
+from .attempts import Attempts
 from .calls import Call, checked
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
 from .failover import GroupWay
+from .fleet import Fleet
 from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
 from .messages import IDEMPOTENCY_KEY, Held, Request, RequestOptions
+from .plain import PlainWay
 from .pool import Pool, open_pool
 from .response import Response, Streaming
-from .upstreams import Fleet, Upstream
+from .tries import Prepare
+from .upstreams import Upstream
 from .urls import folder, redact, target_of
 
 MAX_REDIRECTS = 20
@@ -140,7 +143,8 @@ class Client:
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a request and read the whole response. Parameters and errors are those of `stream`."""
         response = await self._send(method, url, options)
-        await response.read()
+        if not response.read_nowait():
+            await response.read()
         return response
 
     async def get(self, url: str, **options: Unpack[RequestOptions]) -> Response:
@@ -188,17 +192,16 @@ class Client:
         """Send a request, follow where it leads; the response is open."""
         if self._fleet is not None and not _ABSOLUTE.match(url):
             return await self._send_to_group(self._fleet, method, url, options)
-        request = (
-            self._bare(method, url).twin() if not options and type(url) is str else self._build(method, url, options)
-        )
+        is_bare = not options and type(method) is type(url) is str and len(url) <= 512 and "@" not in url
+        request = self._bare(method, url).twin() if is_bare else self._build(method, url, options)
         return await (self._follow(request) if self._follows else self._try(request))
 
     async def _try(self, request: Request, deadline: float | None = None) -> Response:
         """Send a request, and again where that helps. Nearly all are served by a first try straight to the pool."""
         attempts = self._attempts
-        if attempts.is_needed:
-            return await attempts.send(request, deadline)
         attempts.requests += 1
+        if attempts.is_needed:
+            return await PlainWay(attempts, request, trio.current_time(), deadline).go()
         request.guard = self._guard
         started = trio.current_time()
         came: Response | TrioPoolError | Held
@@ -209,7 +212,7 @@ class Client:
         except (TrioPoolError, Held) as error:
             came = error
         try:
-            return await attempts.resume(request, started, deadline, came)
+            return await PlainWay(attempts, request, started, deadline).go(None if isinstance(came, Held) else came)
         finally:
             del came  # an error holds this frame
 
@@ -217,7 +220,7 @@ class Client:
         started = trio.current_time()
         own = encode_headers(options.get("headers"))
         key = _key_of(options)
-        if key is not None and not any(name.lower() == IDEMPOTENCY_KEY.lower() for name, _ in own):
+        if key is not None and not any(name.lower() == IDEMPOTENCY_KEY for name, _ in own):
             own += encode_headers([("Idempotency-Key", key)])
         call = Call(method, url, options, _merge(self._headers.raw, own))
         response = await GroupWay(self._attempts, fleet, call, hedges=self._hedges).go()

@@ -81,7 +81,10 @@ class Timeouts:
 
 @attrs.frozen
 class Limits:
-    """Timeouts after inheritance: every field is a number of seconds, perhaps `math.inf`."""
+    """Timeouts after inheritance: every field is a number of seconds, perhaps `math.inf`.
+
+    :ivar dials_apart: whether `acquire` is for the wait alone, and a dial for the request has its own time.
+    """
 
     acquire: float
     connection: float
@@ -89,6 +92,7 @@ class Limits:
     first_byte: float
     read: float
     total: float
+    dials_apart: bool = False
 
 
 @attrs.frozen(kw_only=True)

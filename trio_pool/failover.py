@@ -19,14 +19,16 @@ from ._core.outcomes import Kind, Outcome
 from ._core.permits import Permit
 from ._core.retry import Repeatable
 from ._net.exchange import DRAIN_LIMIT
-from .attempts import Attempts, Try, Way, prepared
+from .attempts import Attempts
 from .calls import Call
 from .errors import TrioPoolError
+from .fleet import Fleet, endpoint_of
 from .messages import Held, Request
 from .response import Response
 from .sse import EventParser
+from .tries import Try, prepared
 from .turnstile import Turnstile, name_of
-from .upstreams import Fleet, endpoint_of
+from .ways import Way
 
 
 class GroupWay(Way):
@@ -81,7 +83,8 @@ class GroupWay(Way):
         assert done.permit is not None
         response = super()._serve(done)
         response._provider = endpoint_of(done.permit.member).provider
-        response._report = partial(self._turnstile.used, done.permit)
+        if self._fleet.counts_tokens:
+            response._report = partial(self._turnstile.used, done.permit)
         return response
 
     # ---- hedging ----
@@ -100,8 +103,7 @@ class GroupWay(Way):
             return None
         rival = self._turnstile.ask_now(tried=[*self._tried, permit.member], is_strict=True, tokens=self._tokens)
         if rival is None:
-            self._course.close()  # the retry goes back to the budget
-            return None
+            return None  # the retry that was taken serves the next attempt, or goes back at the end
         first, second = name_of(permit.member), name_of(rival.member)
         self._attempts.tell(events.Hedged(first=first, second=second, after=now - since))
         return rival

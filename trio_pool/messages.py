@@ -5,11 +5,10 @@ A `Request` is checked when it is built, so that nothing illegal is ever near th
 
 from __future__ import annotations
 
-import json as json_module
 import re
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from copy import copy
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, NamedTuple, Protocol, TypedDict, cast
 from urllib.parse import urlencode
 
 import attrs
@@ -27,7 +26,7 @@ Content = bytes | AsyncIterable[bytes]
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 
-IDEMPOTENCY_KEY = b"Idempotency-Key"  # draft-ietf-httpapi-idempotency-key-header
+IDEMPOTENCY_KEY = b"idempotency-key"  # draft-ietf-httpapi-idempotency-key-header
 
 _HOST = re.compile(rb"[\x21-\x2b\x2d-\x7e\x80-\xff]*")  # neither space nor comma
 _TARGET = re.compile(r"[\x21-\x7e]+")
@@ -140,6 +139,16 @@ class RequestOptions(TypedDict, total=False):
     idempotency_key: str | bool | None
 
 
+class Kept(NamedTuple):
+    """A request's head on the wire, and what it was made of: once the request is changed, it counts no more."""
+
+    head: bytes
+    method: str
+    target: bytes
+    content: Content | None
+    fields: RawHeaders
+
+
 class Request:
     """One request, checked and ready to be sent: `method`, `url`, `headers`, `content`, `timeouts`.
 
@@ -166,10 +175,10 @@ class Request:
     __slots__ = (
         "_is_spent",
         "content",
-        "encoded",
         "expects_continue",
         "guard",
         "is_streamed",
+        "kept",
         "method",
         "origin",
         "raw_headers",
@@ -206,9 +215,9 @@ class Request:
         parts = target_of(url)
         raw = list(headers.raw) if type(headers) is CheckedHeaders else encode_headers(headers)
         given = {name.lower() for name, _ in raw}
-        if idempotency_key and IDEMPOTENCY_KEY.lower() not in given:
+        if idempotency_key and IDEMPOTENCY_KEY not in given:
             raw += encode_headers([("Idempotency-Key", idempotency_key)])
-            given.add(IDEMPOTENCY_KEY.lower())
+            given.add(IDEMPOTENCY_KEY)
         body, media_type = _body(content, json, data)
         if media_type is not None and b"content-type" not in given:
             raw.append((b"Content-Type", media_type))
@@ -225,9 +234,9 @@ class Request:
         self.timeouts: Timeouts | Limits | None = timeouts
         self.witness: Witness | None = None
         self.guard: Callable[[Request], None] | None = None
-        self.retry_unsafe = retry_unsafe or IDEMPOTENCY_KEY.lower() in given
+        self.retry_unsafe = retry_unsafe
         self.was_sent = False  # whether a byte of it went out, where that ended in no response
-        self.encoded = b""  # its head on the wire, once a codec has made it
+        self.kept: Kept | None = None
         self._is_spent = False
         self.raw_headers = raw
         self.expects_continue = b"expect" in given and _expects_continue(raw)
@@ -239,7 +248,15 @@ class Request:
 
     @classmethod
     def prepared(
-        cls, method: str, url: str, origin: Origin, target: bytes, raw: RawHeaders, body: Content | None, limits: Limits
+        cls,
+        method: str,
+        url: str,
+        origin: Origin,
+        target: bytes,
+        raw: RawHeaders,
+        body: Content | None,
+        limits: Limits,
+        encoded: bytes = b"",
     ) -> Request:
         """A request of parts that another library took apart: only its method and framing are checked here.
 
@@ -250,24 +267,33 @@ class Request:
         :param raw: header fields that are legal; the list is kept.
         :param body: bytes, or an async iterable of bytes, or None.
         :param limits: stand for its timeouts, and inherit nothing.
+        :param encoded: its head on the wire, where one of the same fields was made before: then nothing is checked.
         :raises LocalProtocolError: the method is no token, or the fields do not frame the body.
         """
-        if method not in IDEMPOTENT_METHODS:
-            _check_method(method)
-        given = {name.lower() for name, _ in raw}
         self = cls.__new__(cls)
         self.method, self.url, self.origin, self.target, self.raw_headers = method, url, origin, target, raw
         self.content = body
         self.is_streamed = body is not None and not isinstance(body, bytes)
         self.timeouts = limits
         self.witness = self.guard = None
-        self.retry_unsafe = IDEMPOTENCY_KEY.lower() in given
-        self.was_sent = False
-        self.encoded = b""
-        self._is_spent = False
-        self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
-        _check_framing(raw, given, body, method)
+        self.retry_unsafe = self.was_sent = False
+        self.encoded = encoded
+        self.expects_continue = self._is_spent = False
+        if not encoded:
+            _check_method(method)
+            given = {name.lower() for name, _ in raw}
+            self.expects_continue = b"expect" in given and body is not None and _expects_continue(raw)
+            _check_framing(raw, given, body, method)
         return self
+
+    @property
+    def encoded(self) -> bytes:
+        """The request's head on the wire, once a codec has made it; else b"". See `Kept`."""
+        return b"" if self.kept is None else self.kept.head
+
+    @encoded.setter
+    def encoded(self, head: bytes) -> None:
+        self.kept = Kept(head, self.method, self.target, self.content, self.raw_headers.copy()) if head else None
 
     def begin(self) -> None:
         """Note that the request is being sent.
@@ -296,7 +322,7 @@ class Request:
         twin.content, twin.is_streamed, twin.timeouts = self.content, self.is_streamed, self.timeouts
         twin.witness, twin.guard = self.witness, self.guard
         twin.retry_unsafe, twin.was_sent = self.retry_unsafe, False
-        twin.encoded, twin.expects_continue, twin._is_spent = self.encoded, self.expects_continue, False
+        twin.kept, twin.expects_continue, twin._is_spent = self.kept, self.expects_continue, False
         twin.raw_headers = self.raw_headers.copy()
         return twin
 
@@ -306,7 +332,7 @@ class Request:
         :param authorization: the value of Proxy-Authorization, or None.
         """
         twin = copy(self)
-        twin.encoded = b""
+        twin.kept = None
         if self.target == b"*" or self.target.startswith(b"/"):
             path = b"" if self.target == b"*" else self.target  # RFC 9112 section 3.2.4
             twin.target = b"http://" + target_of(self.url).authority + path
@@ -335,6 +361,8 @@ def _body(content: Any, json: Any, data: ParamTypes) -> tuple[Content | None, by
 
 
 def _encode_json(value: Any) -> bytes:
+    import json as json_module  # takes its time
+
     try:
         text = json_module.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import attrs
 import trio
 
 from ._core.decisions import Refuse, Slot
@@ -25,18 +24,41 @@ from .urls import Origin
 class Place:
     """One request's place in line, and what became of it."""
 
-    __slots__ = ("deadline", "is_covered", "is_total", "limits", "note", "origin", "result", "since", "task")
+    __slots__ = (
+        "deadline",
+        "is_covered",
+        "limits",
+        "note",
+        "origin",
+        "result",
+        "scope",
+        "since",
+        "task",
+        "total_deadline",
+    )
 
     def __init__(self, origin: Origin, limits: Limits, total_deadline: float, witness: Witness | None = None) -> None:
         self.origin = origin
         self.limits = limits
         self.since = trio.current_time()
         self.deadline = min(self.since + limits.acquire, total_deadline)
-        self.is_total = self.deadline == total_deadline
+        self.total_deadline = total_deadline
+        self.scope = trio.CancelScope()  # around the wait
         self.is_covered = False  # whether a dial was under way for it when it gave up
         self.result: Slot | Refuse | None = None
         self.task: trio.lowlevel.Task | None = None
         self.note = None if witness is None else witness.waiting()  # is told how the dial for it goes
+
+    def postpone(self) -> float:
+        """A dial begins for it, which has its own time: how long it waits now."""
+        until = trio.current_time() + self.limits.connection
+        self.deadline = self.scope.deadline = min(max(self.deadline, until), self.total_deadline)
+        return self.deadline
+
+    @property
+    def is_total(self) -> bool:
+        """Whether it is the request's own deadline that ends the wait."""
+        return self.deadline == self.total_deadline
 
     def settle(self, result: Slot | Refuse) -> None:
         """Wake the waiter with what it gets."""
@@ -73,12 +95,12 @@ _WAITING: tuple[type[TrioPoolError], str, str] = (
 )
 
 
-@attrs.define
 class Watch:
     """For whoever waits until a dial has ended."""
 
-    ended: trio.Event = attrs.Factory(trio.Event)
-    error: TrioPoolError | None = None
+    def __init__(self) -> None:
+        self.ended = trio.Event()
+        self.error: TrioPoolError | None = None
 
 
 def full(origin: Origin, bound: float, crowd: str) -> PoolFull:

@@ -181,7 +181,7 @@ class Pool:
             origin = self._routes.of(origin)
             request = through(request, origin)
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
-        now = asked_at = trio.current_time()
+        now = asked_at = self._now()
         if deadline is None:
             deadline = now + limits.total
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -303,7 +303,7 @@ class Pool:
 
     async def _redial(self, lease: Lease, exchange: Exchange) -> Lease:
         """A lease of the same slot with a new connection."""
-        lease.connection.stream.close()
+        lease.connection.close()
         slot = lease.give_up()
         self._stale_retries += 1
         place = Place(slot.origin, exchange.limits, exchange.deadline, exchange.request.witness)
@@ -344,7 +344,8 @@ class Pool:
             self._carry_out()
             return trio.lowlevel.Abort.SUCCEEDED
 
-        with trio.CancelScope(deadline=place.deadline):
+        place.scope.deadline = place.deadline
+        with place.scope:
             place.task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(give_up_the_place)
         if isinstance(place.result, Slot):
@@ -458,6 +459,9 @@ class Pool:
     def _do_dial(self, decision: Dial) -> None:
         self._dials[decision.slot] = trio.CancelScope()
         self._nursery.start_soon(self._dial, decision.slot)
+        waiter = decision.slot.demand
+        if waiter is not None and waiter.ticket.limits.dials_apart:
+            self._slots.postpone(waiter, waiter.ticket.postpone())
 
     def _do_grant(self, decision: Grant) -> None:
         decision.waiter.ticket.settle(decision.slot)
@@ -466,7 +470,7 @@ class Pool:
         decision.waiter.ticket.settle(decision)
 
     def _do_close(self, decision: Close) -> None:
-        decision.slot.connection.stream.close()
+        decision.slot.connection.close()
         self._slots.closed(decision.slot)
 
     def _do_wake(self, decision: Wake) -> None:
@@ -482,6 +486,7 @@ class Pool:
     def _start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
+        self._now = trio.lowlevel.current_clock().current_time  # without the way through its runner
         nursery.start_soon(self._ring)
 
     def _shut(self) -> None:
@@ -502,6 +507,7 @@ class Pool:
             due = min(self._slots.next_tick, self._deadlines.next)
             with trio.CancelScope(deadline=due, shield=True) as self._nap:
                 await trio.sleep_forever()
+            await trio.lowlevel.cancel_shielded_checkpoint()  # what was woken in the same moment is not overdue
             now = trio.current_time()
             for connection in self._deadlines.pop(now):
                 connection.strike()
@@ -540,7 +546,7 @@ class Pool:
             self._slots.dial_failed(slot, error)
         else:
             codec = self._make_codec(self._wire)
-            connection = Connection(stream, codec, now - started, now, self._wire, self.tell, self._watch)
+            connection = Connection(stream, codec, now - started, self._now, self._wire, self.tell, self._watch)
             self._slots.dialled(slot, connection, now, self._network.random())
         watch = self._watched.pop(slot, None)
         if watch is not None:
@@ -599,7 +605,7 @@ class Lease:
         if slots.is_shut:  # perhaps with its whole run
             return  # the connection was closed under its holder
         seconds = math.inf if hint is None else hint - min(2.0, hint / 2)  # less a margin: the news travels
-        now = trio.current_time() if now is None else now
+        now = pool._now() if now is None else now
         slots.release(self._slot, now, None if reusable else "unusable", seconds)
         if slots.decisions:
             pool._carry_out()

@@ -87,7 +87,7 @@ _OPENAI_QUOTA = frozenset(
     }
 )
 _OPENAI_RETRY = RetryRules(
-    statuses=RETRYABLE | {409},
+    statuses=RETRYABLE | {409} | set(range(500, 600)),
     quota_codes=_OPENAI_QUOTA,
     overload_codes=frozenset({"slow_down", "server_is_overloaded"}),
 )
@@ -138,7 +138,7 @@ ANTHROPIC = Provider(
     key_env=("ANTHROPIC_API_KEY",),
     headers=(("anthropic-version", "2023-06-01"),),
     retry=RetryRules(
-        statuses=RETRYABLE | {409},
+        statuses=RETRYABLE | {409} | set(range(500, 600)),
         quota_codes=frozenset({"billing_error"}),
         overload_codes=frozenset({"overloaded_error"}),
     ),

@@ -6,7 +6,6 @@ back, so it can be closed from anywhere, in another task too.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import deque
@@ -163,20 +162,31 @@ class Response:
         :raises DecodingError: the body is not what its Content-Encoding says.
         :raises ReadTimeout, TotalTimeout, ReadError, RemoteProtocolError: it did not arrive.
         """
-        if self._content is None:
-            decoder = self._begin()
-            raw = self._exchange.take_whole()
-            if raw is None:
-                raw = b"".join(await self._receive(self._exchange.receive_all))
-            else:
-                self._release(self._exchange.ended_at)
-                await trio.lowlevel.checkpoint_if_cancelled()
-            self._content = raw if decoder is None else await self._decode(decoder, raw)
-            if self._report is not None:
-                self._report(read_usage(self._content))
-        else:
+        if self._content is not None or self.read_nowait():
             await trio.lowlevel.checkpoint_if_cancelled()
+            return self.content
+        decoder = self._begin()
+        raw = b"".join(await self._receive(self._exchange.receive_all))
+        self._content = raw if decoder is None else await self._decode(decoder, raw)
+        self._tell_usage(self._content)
         return self._content
+
+    def read_nowait(self) -> bool:
+        """Read the body if it is at hand and needs no decoding. Whether it did; if not, nothing has changed."""
+        if self._is_streamed or self._lease is None or self._head.codings:
+            return False
+        self._content = self._exchange.take_whole()
+        if self._content is None:
+            return False
+        self._is_streamed = True
+        self._release(self._exchange.ended_at)
+        if self._report is not None:
+            self._tell_usage(self._content)
+        return True
+
+    def _tell_usage(self, content: bytes) -> None:
+        if self._report is not None:
+            self._report(read_usage(content))
 
     async def _decode(self, decoder: Decoder, raw: bytes) -> bytes:
         pieces: list[bytes] = []
@@ -219,6 +229,8 @@ class Response:
 
         :raises DecodingError: it is none; a ValueError too.
         """
+        import json  # takes its time
+
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError) as error:
@@ -398,8 +410,22 @@ class Response:
         self._release()
         return self._exchange.error(type(error), error.what, error.advice)
 
-    async def _receive_piece(self) -> bytes:
+    async def next_raw(self) -> bytes:
+        """The next piece of the body as it comes, not decoded; b"" at its end. Raises as `iter_raw`."""
+        if not self._is_streamed:
+            self._begin_raw()
+            whole = self._exchange.take_whole()
+            if whole is not None:
+                self._release(self._exchange.ended_at)
+                await trio.lowlevel.checkpoint_if_cancelled()
+                return whole
+        elif self._lease is None and self._exchange.complete:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return b""
         return await self._receive(self._exchange.receive)
+
+    def _receive_piece(self) -> Awaitable[bytes]:
+        return self._receive(self._exchange.receive)
 
     async def _receive(self, receive: Callable[[], Awaitable[T]]) -> T:
         """Receive some of the body, or all; afterwards the connection is ours, given back, or cut."""
@@ -434,6 +460,7 @@ class BodyIterator(Generic[T]):
         "_feed",
         "_finish",
         "_is_done",
+        "_is_plain",
         "_pending",
         "_receive",
         "_response",
@@ -456,6 +483,7 @@ class BodyIterator(Generic[T]):
         self._feed = feed
         self._finish = finish
         self._slice = slice_size  # the most bytes that `feed` gets at once, or 0 where it does not matter
+        self._is_plain = decoder is None and feed is _as_it_is
         self._is_done = False
         self._decoded: Iterator[bytes] = iter(())  # taken one by one: a few bytes can become many pieces
         self._pending: deque[T] = deque()
@@ -464,6 +492,8 @@ class BodyIterator(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        if self._is_plain:
+            return await self._next_piece()  # type: ignore[no-any-return]  # what is fed on is bytes then
         if self._pending:
             await trio.lowlevel.checkpoint_if_cancelled()
             if self._exchange.owes_a_yield(0):
@@ -477,6 +507,15 @@ class BodyIterator(Generic[T]):
             else:
                 await self._refill()
         return self._pending.popleft()
+
+    async def _next_piece(self) -> Any:
+        """A piece of the body that is wanted as it came."""
+        piece = await self._receive()
+        if not piece:
+            self._is_plain = False
+            self._is_done = True
+            raise StopAsyncIteration
+        return piece
 
     def _take_decoded(self) -> int:
         """Turn one decoded piece into what was asked for; its size, or 0 when there is none at hand."""

@@ -19,6 +19,7 @@ from ._core.balance import Group
 from ._core.outcomes import Kind
 from ._core.permits import Granted, Member, Permit, Refused
 from .events import Event
+from .loans import Loan
 from .pool import Pool
 from .response import Response
 
@@ -65,11 +66,6 @@ class Turnstile:
         self._wake_at = math.inf
         self._nap = trio.CancelScope()
         self._turns: set[Turn] = set()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the pool is closed."""
-        return self._is_over
 
     # ---- asking ----
 
@@ -188,7 +184,11 @@ class Turnstile:
 
     def lend(self, permit: Permit, response: Response) -> None:
         """The permit goes back when the response gives its connection back, and not before."""
-        response._lease = Loan(self, permit, response)
+        response._lease = Loan(self._returned, permit, response)
+
+    def _returned(self, permit: Permit, kind: Kind) -> None:
+        if not self._is_over:  # perhaps with its whole run
+            self.ended(permit, kind)
 
     def is_paused(self, permit: Permit) -> bool:
         """Whether the upstream has got a pause since the permit was granted."""
@@ -269,45 +269,6 @@ class Turnstile:
             return math.inf
         waiting = trio.current_time() + 1.0 if self._turns else -math.inf
         return max(waiting, *(member.eases_until for member in self.group.members))
-
-
-class Loan:
-    """A response's lease, and with it the permit of the attempt that brought the response."""
-
-    __slots__ = ("__weakref__", "_exchange", "_lease", "_permit", "_token", "_turnstile", "is_reused")
-
-    def __init__(self, turnstile: Turnstile, permit: Permit, response: Response) -> None:
-        lease = response._lease
-        assert lease is not None
-        self._turnstile = turnstile
-        self._permit: Permit | None = permit
-        self._lease = lease
-        self._exchange = response._exchange
-        self._token = trio.lowlevel.current_trio_token()
-        self.is_reused = lease.is_reused
-
-    def release(self, *, reusable: bool, hint: float | None = None, now: float | None = None) -> None:
-        """Give both back. Parameters as in `Lease.release`."""
-        permit, self._permit = self._permit, None
-        try:
-            self._lease.release(reusable=reusable, hint=hint, now=now)
-        finally:
-            if permit is not None and not self._turnstile.is_over:
-                self._turnstile.ended(permit, self._kind())
-
-    def _kind(self) -> Kind:
-        if self._exchange.was_broken_off:
-            return Kind.BROKEN
-        return Kind.SERVED if self._exchange.complete or self._exchange.is_whole else Kind.OURS
-
-    def __del__(self) -> None:
-        permit, self._permit = self._permit, None
-        if permit is None or self._turnstile.is_over:
-            return
-        try:
-            self._token.run_sync_soon(self._turnstile.ended, permit, Kind.OURS)
-        except trio.RunFinishedError:
-            return
 
 
 def name_of(member: Member) -> str:

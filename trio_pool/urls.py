@@ -91,14 +91,16 @@ class Origin:
         return f"{self.scheme}://{host}:{self.port}{alias}{via}{owner}"
 
 
-@attrs.frozen
 class Target:
     """A URL in the parts that a request needs."""
 
-    origin: Origin
-    path: bytes
-    authority: bytes
-    authorization: bytes | None = attrs.field(repr=False)
+    __slots__ = ("authority", "authorization", "origin", "path")
+
+    def __init__(self, origin: Origin, path: bytes, authority: bytes, authorization: bytes | None) -> None:
+        self.origin = origin
+        self.path = path
+        self.authority = authority
+        self.authorization = authorization
 
 
 def parse_url(url: str) -> yarl.URL:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 
-from .base import KEEP, Client, trust
+from .base import KEEP, CannotError, Client, trust
 
 
 class Aiohttp(Client):
@@ -16,6 +17,7 @@ class Aiohttp(Client):
     package = "aiohttp"
     module = "aiohttp"
     loop = "asyncio"
+    _chat: Any = None
 
     async def open(self) -> None:
         connector = aiohttp.TCPConnector(
@@ -46,6 +48,19 @@ class Aiohttp(Client):
             async for _line in response.content:
                 count += 1
         return count
+
+    async def chat(self, url: str) -> int:
+        if self._chat is None:
+            from openai import DefaultAioHttpClient  # only here: what importing costs is measured too
+
+            from .sdk import Chat
+
+            try:
+                http = await self.stack.enter_async_context(DefaultAioHttpClient())
+            except RuntimeError:
+                raise CannotError("needs openai[aiohttp]") from None
+            self._chat = self._chat or Chat(url, http)
+        return int(await self._chat.ask())
 
     @asynccontextmanager
     async def held(self, url: str) -> AsyncGenerator[None]:

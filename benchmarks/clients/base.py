@@ -86,6 +86,10 @@ class Client:
         """GET, the body as server-sent events; how many."""
         raise CannotError("has no server-sent events")
 
+    async def chat(self, url: str) -> int:
+        """A chat completion by the OpenAI SDK; the length of what was answered."""
+        raise CannotError("is under no SDK here")
+
     def held(self, url: str) -> AbstractAsyncContextManager[None]:
         """A response that is begun, and read to its end on leaving: one connection more."""
         raise CannotError("cannot hold a response")

@@ -15,6 +15,7 @@ class Httpx2(Client):
 
     package = "httpx2"
     module = "httpx2"
+    _chat: Any = None
 
     async def open(self) -> None:
         library: Any = importlib.import_module(str(self.module))
@@ -54,6 +55,15 @@ class Httpx2(Client):
             async for _event in source:
                 count += 1
         return count
+
+    async def chat(self, url: str) -> int:
+        if self.module != "httpx2":
+            raise CannotError("is not what the SDK stands on")
+        if self._chat is None:
+            from .sdk import Chat
+
+            self._chat = Chat(url, self.client)
+        return int(await self._chat.ask())
 
     @asynccontextmanager
     async def held(self, url: str) -> AsyncGenerator[None]:

@@ -22,6 +22,8 @@ class TrioPool(Client):
     package = "trio_pool"
     module = "trio_pool"
     options: ClassVar[dict[str, Any]] = {}
+    notes: ClassVar[dict[str, str]] = {"chat": "over PoolTransport"}
+    _chat: Any = None
 
     async def open(self) -> None:
         config = PoolConfig(
@@ -62,6 +64,17 @@ class TrioPool(Client):
             async for _event in response.iter_events():
                 count += 1
         return count
+
+    async def chat(self, url: str) -> int:
+        if self._chat is None:
+            import httpx2  # only here: what importing costs is measured too
+
+            from trio_pool.transports.httpx2 import PoolTransport
+
+            from .sdk import Chat
+
+            self._chat = Chat(url, httpx2.AsyncClient(transport=PoolTransport(self.client.pool)))
+        return int(await self._chat.ask())
 
     @asynccontextmanager
     async def held(self, url: str) -> AsyncGenerator[None]:

@@ -78,6 +78,8 @@ class MemoryStream:
     :ivar raw: every byte that the client has sent.
     """
 
+    ends_waits = True
+
     def __init__(self, network: ScriptedNetwork, handler: Handler, address: tuple[str, int] | str) -> None:
         self.address = address
         self.is_closed = False

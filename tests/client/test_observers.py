@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ from trio_pool import (
     InterimResponse,
     LimitExceeded,
     Origin,
+    PoolConfig,
     RemoteProtocolError,
     Request,
     open_client,
@@ -81,12 +83,15 @@ async def test_it_is_told_before_the_response_is_there() -> None:
 async def test_who_was_named_first_is_told_first() -> None:
     told: list[tuple[str, int]] = []
 
-    def observers() -> Iterator[object]:  # taken once, when the client is opened
+    def note(name: str, event: InterimResponse) -> None:
+        told.append((name, event.status_code))
+
+    def observers() -> Iterator[Observer]:  # taken once, when the client is opened
         for name in ("a", "b", "c"):
-            yield interim(lambda event, name=name: told.append((name, event.status_code)))
+            yield interim(partial(note, name))
 
     network = ScriptedNetwork([HINTS + PROCESSING + response(b""), CONTINUE + response(b"")])
-    async with open_client(network=network, observers=observers()) as client:  # type: ignore[arg-type]  # callables
+    async with open_client(network=network, observers=observers()) as client:
         await client.get(URL)
         await client.get(URL)
     assert told == [(name, status) for status in (103, 102, 100) for name in ("a", "b", "c")]
@@ -209,7 +214,7 @@ async def test_what_is_too_much_is_not_told() -> None:
 async def test_what_was_told_stays_told_when_nonsense_follows() -> None:
     told: list[int] = []
     network = ScriptedNetwork([HINTS + b"nonsense\r\n\r\n"])
-    async with open_client(network=network, observers=[statuses(told)]) as client:
+    async with open_client(PoolConfig(retry_attempts=1), network=network, observers=[statuses(told)]) as client:
         with pytest.raises(RemoteProtocolError):
             await client.get(URL)
     assert told == [103]

@@ -23,7 +23,7 @@ from trio_pool import (
 )
 from trio_pool.events import AttemptEnded, AttemptStarted, Event, GaveUp, Retrying, UpstreamPaused
 
-from .network import Received, Reply, ScriptedNetwork, response
+from .network import MemoryStream, Received, Reply, ScriptedNetwork, response
 
 URL = "http://h:8000/a?key=s3cret"
 BUSY = response(b"busy", status="503 Busy")
@@ -61,7 +61,7 @@ async def test_a_retryable_status_is_tried_again(
     assert [received.body for received in server.network.requests] == [b"body" if method == "POST" else b""] * 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 410, 413, 418, 422])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 410, 413, 418, 422, 501, 505, 520, 599])
 async def test_another_status_is_an_answer(status: int) -> None:
     server = Server(response(b"no", status=f"{status} No"))
     async with open_client(network=server.network) as client:
@@ -189,6 +189,26 @@ async def test_a_body_that_is_made_once_is_not_sent_twice(autojump_clock: trio.t
     async with open_client(network=server.network) as client:
         assert (await client.put(URL, content=body())).status_code == 503
     assert len(server.times) == 1
+
+
+async def test_a_body_that_was_not_begun_can_still_be_sent(autojump_clock: trio.testing.MockClock) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"once"
+
+    network = RefusingOnce(lambda _: OK)
+    async with open_client(network=network) as client:
+        assert (await client.post(URL, content=body())).status_code == 200
+    assert [received.body for received in network.requests] == [b"once"]
+
+
+class RefusingOnce(ScriptedNetwork):
+    """Its first connection is refused."""
+
+    async def connect(self, address: tuple[str, int]) -> MemoryStream:
+        if len(self.attempts) < 2:
+            self.attempts.append(address)
+            raise ConnectionRefusedError(111, "Connection refused")
+        return await super().connect(address)
 
 
 async def test_a_body_that_can_be_made_again_is(autojump_clock: trio.testing.MockClock) -> None:
@@ -363,6 +383,19 @@ async def test_what_went_well_counts_for_the_budget(autojump_clock: trio.testing
             for _ in range(100):
                 nursery.start_soon(client.get, URL)
     assert len(server.times) == 400 + 100 + 100  # the bucket holds a hundred
+
+
+async def test_a_retry_that_is_cancelled_before_it_begins_goes_back_to_the_budget(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = Server(*[BUSY] * 100)
+    async with open_client(network=server.network) as client:
+        for _ in range(50):
+            with trio.move_on_after(0.001):
+                await client.get(URL)
+        assert client._attempts._budget.left(trio.current_time()) >= 10
+        await client.get(URL)
+    assert len(server.times) == 50 + 3
 
 
 # ---- what is told ----

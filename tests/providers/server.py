@@ -26,6 +26,7 @@ class Script:
     :ivar status: of an answer that is an error; 200 for the protocol's own.
     :ivar headers: fields to add, such as Retry-After.
     :ivar body: of an error: what is sent as JSON.
+    :ivar says_then: what is said after the second piece, such as an event that tells of an error; then the answer ends.
     :ivar dies_after: pieces of the answer that are sent before the connection is reset; 0: only the head; -1: nothing.
     :ivar hangs_after: pieces that are sent before nothing comes any more, until the client leaves; -1: nothing at all.
     """
@@ -33,6 +34,7 @@ class Script:
     status: int = 200
     headers: dict[str, str] = attrs.Factory(dict)
     body: Any = None
+    says_then: bytes | None = None
     dies_after: int | None = None
     hangs_after: int | None = None
 
@@ -134,6 +136,8 @@ class _Conversation:
         if found is None or script.status != 200:
             status = script.status if script.status != 200 else 404
             media_type, pieces = "application/json", [json.dumps(script.body or {"error": {"message": "no"}}).encode()]
+        if script.says_then is not None:
+            pieces = [*pieces[:2], script.says_then]
         fields = [("content-type", media_type), ("x-request-id", f"req_{len(provider.seen)}"), *script.headers.items()]
         is_stream = media_type == "text/event-stream"
         fields.append(("transfer-encoding", "chunked") if is_stream else ("content-length", str(len(pieces[0]))))

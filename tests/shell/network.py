@@ -62,6 +62,8 @@ class Pipe:
 class MemoryStream:
     """One end of a connection."""
 
+    ends_waits = True
+
     def __init__(self, incoming: Pipe, outgoing: Pipe, most: Callable[[int], int]) -> None:
         self._incoming = incoming
         self._outgoing = outgoing

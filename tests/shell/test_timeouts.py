@@ -7,7 +7,7 @@ import math
 import pytest
 import trio
 
-from trio_pool import ReadTimeout, Request, Timeouts, TotalTimeout, TrioPoolError, WriteTimeout
+from trio_pool import Pool, ReadTimeout, Request, Timeouts, TotalTimeout, TrioPoolError, WriteTimeout
 
 from .network import Channel, Dialling, MemoryNetwork
 from .scheduling import virtual
@@ -278,3 +278,49 @@ async def test_every_timeout_is_a_timeout_error_of_ours(network: MemoryNetwork) 
         with pytest.raises(TimeoutError) as caught:
             await fetch(pool, get())
         assert isinstance(caught.value, TrioPoolError)
+
+
+@virtual
+async def test_a_timeout_holds_in_a_shielded_body_whose_surroundings_are_cancelled(network: MemoryNetwork) -> None:
+    network.serve("a.test", saying(then=stay))
+    with trio.CancelScope() as surroundings:
+        async with pool_on(network, read_timeout=2) as pool:
+            await pool.prewarm("http://a.test", 1)
+            surroundings.cancel()
+            with trio.CancelScope(shield=True):
+                with pytest.raises(ReadTimeout):
+                    await fetch(pool, get())
+            assert trio.current_time() == pytest.approx(2)
+    assert surroundings.cancelled_caught is False
+
+
+@virtual
+async def test_many_waits_of_different_lengths_each_end_in_their_own_time(network: MemoryNetwork) -> None:
+    network.serve("a.test", saying(then=stay))
+    ended: list[tuple[float, float]] = []
+
+    async def wait(pool: Pool, seconds: float) -> None:
+        with pytest.raises(ReadTimeout):
+            await fetch(pool, get(timeouts=Timeouts(first_byte=seconds)))
+        ended.append((seconds, trio.current_time()))
+
+    async with pool_on(network, read_timeout=100) as pool, trio.open_nursery() as nursery:
+        for seconds in (7.0, 3.0, 5.0, 0.5, 9.0):
+            nursery.start_soon(wait, pool, seconds)
+    assert [seconds for seconds, _ in ended] == [0.5, 3.0, 5.0, 7.0, 9.0]
+    assert all(at == pytest.approx(seconds) for seconds, at in ended)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@virtual
+async def test_what_comes_in_the_very_moment_of_the_timeout_is_one_or_the_other(
+    network: MemoryNetwork, scheme: str
+) -> None:
+    a_server(network, answer=lambda asked: Reply(delay=2))
+    async with pool_on(network, read_timeout=2) as pool:
+        try:
+            assert await fetch(pool, get()) == b""
+        except ReadTimeout as error:
+            assert "did not begin to answer within 2 s" in str(error)
+        assert counts(pool)[0] == 0
+        assert pool.statistics().leased == 0

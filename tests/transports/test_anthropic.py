@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -126,6 +127,17 @@ async def test_a_server_that_dies_in_a_stream_is_httpx2s_error(
             async for _ in stream:
                 pass
     assert pool.statistics().leased == 0
+
+
+async def test_an_error_inside_a_stream_is_the_sdks_own(client: AsyncAnthropic, provider: Provider, pool: Pool) -> None:
+    overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    provider.script(Script(says_then=f"event: error\ndata: {json.dumps(overloaded)}\n\n".encode()))
+    with pytest.raises(anthropic.APIStatusError, match="Overloaded"):
+        async with client.messages.stream(**asking("a b c")) as stream:
+            async for _ in stream:
+                pass
+    assert pool.statistics().leased == 0
+    assert len(provider.seen) == 1
 
 
 async def test_silence_is_a_timeout_of_the_sdk(client: AsyncAnthropic, provider: Provider) -> None:

@@ -193,6 +193,22 @@ async def test_each_timeout_is_the_librarys_own(library: Library) -> None:
         assert pool.statistics().leased == 0
 
 
+async def drip(stream: Any) -> None:
+    await read_request(stream)
+    await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while True:
+        await stream.send_all(b"x")
+        await trio.sleep(0.005)
+
+
+async def test_the_pools_total_timeout_holds_for_the_body_too(library: Library) -> None:
+    """The libraries know none, and read a dripping body for ever."""
+    async with listening(drip) as url, open_pool(PoolConfig(total_timeout=0.5)) as pool:
+        with pytest.raises(library.api.ReadTimeout, match="total timeout"):
+            await library.client(pool, timeout=None).get(url)
+        assert pool.statistics().leased == 0
+
+
 def limits(pool: Pool, library: Library, *, timeout: Any = ..., **extensions: Any) -> Any:
     """What a request with this extension has for its seconds."""
     request = library.api.Request("GET", "http://h/", extensions=extensions)

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
 
+import httpx
 import httpx2
 import openai
 import pytest
@@ -15,6 +16,7 @@ from providers.protocols import said
 from providers.server import Provider, Script
 
 from trio_pool import Pool, PoolConfig, open_pool
+from trio_pool.transports.httpx import PoolTransport as OverHttpx
 from trio_pool.transports.httpx2 import PoolTransport
 
 # The SDK leaves its own generators to the garbage collector, whatever transport there is.
@@ -119,6 +121,17 @@ async def test_a_retry_is_the_sdks_own(
     assert provider.connections == 1
 
 
+@pytest.mark.parametrize("value", ["121", "Fri, 31 Dec 2099 23:59:59 GMT"])
+async def test_a_server_that_wants_more_patience_than_the_sdk_has_is_not_tried_again(
+    client: AsyncOpenAI, provider: Provider, value: str
+) -> None:
+    provider.script(Script(429, {"retry-after": value}))
+    with pytest.raises(openai.RateLimitError) as caught:
+        await ask(client, "hello")
+    assert caught.value.response.headers["retry-after"] == value
+    assert len(provider.seen) == 1
+
+
 async def test_a_server_that_says_not_to_retry_is_obeyed(client: AsyncOpenAI, provider: Provider) -> None:
     provider.script(Script(500, {"x-should-retry": "false"}))
     with pytest.raises(openai.InternalServerError):
@@ -136,6 +149,9 @@ async def test_a_stream_that_is_left_by_break_frees_its_connection(
             assert pool.statistics().leased == 1
             break
     assert pool.statistics().leased == 0
+    with trio.fail_after(10):
+        while not provider.left:  # the server learns of it, and can stop to generate
+            await trio.lowlevel.checkpoint()
 
 
 async def test_a_stream_that_is_closed_twice_frees_its_connection_once(
@@ -199,9 +215,25 @@ async def test_a_server_that_dies_in_a_stream_is_an_error_of_the_sdk(
 async def test_silence_is_a_timeout_of_the_sdk(client: AsyncOpenAI, provider: Provider, pool: Pool) -> None:
     provider.script(Script(hangs_after=-1))
     with pytest.raises(openai.APITimeoutError) as caught:
-        await client.with_options(timeout=0.05, max_retries=0).responses.create(model="m", input="hello")
+        quick = client.with_options(timeout=httpx2.Timeout(None, read=0.05), max_retries=0)
+        await quick.responses.create(model="m", input="hello")
     assert isinstance(caught.value.__cause__, httpx2.ReadTimeout)
     assert pool.statistics().leased == 0
+
+
+async def test_silence_in_a_stream_is_an_error_of_the_sdk(client: AsyncOpenAI, provider: Provider, pool: Pool) -> None:
+    provider.script(Script(hangs_after=2))
+    with pytest.raises(openai.APIConnectionError) as caught:
+        await listen(client.with_options(timeout=httpx2.Timeout(None, read=0.5), max_retries=0), "a b c")
+    assert isinstance(caught.value.__cause__, httpx2.ReadTimeout)
+    assert pool.statistics().leased == 0
+
+
+async def test_the_sdk_takes_a_client_of_httpx_too(pool: Pool, provider: Provider) -> None:
+    http: Any = httpx.AsyncClient(transport=OverHttpx(pool))
+    client = AsyncOpenAI(api_key="secret", base_url=f"{provider.url}/v1", http_client=http)
+    assert await ask(client, "hello") == said("hello")
+    assert pool.statistics().requests == 1
 
 
 async def test_two_hundred_streams_share_twenty_connections(provider: Provider) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import trio
 from trio_pool import Pool, PoolConfig, open_pool
 
 from .libraries import Library
-from .servers import Asked, answering, certificates, listening, ok, read_request
+from .servers import Asked, Server, answering, certificates, listening, ok, read_request
 
 
 class Told:
@@ -89,6 +91,33 @@ async def test_tls_is_told_as_by_the_default(library: Library) -> None:
     assert ours.payload(name)["server_hostname"] == default.payload(name)["server_hostname"] == "127.0.0.1"
     stream = ours.payload("connection.start_tls.complete")["return_value"]
     assert stream.get_extra_info("ssl_object").version() == "TLSv1.3"
+
+
+async def test_a_unix_socket_is_told_of_as_by_the_default(library: Library, tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    server = Server(echo)
+    found = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, server.serve, [unix_listener(path)])
+        async with open_pool(uds=path) as pool:
+            for transport in (library.api.AsyncHTTPTransport(uds=path), library.adapter.PoolTransport(pool)):
+                told = Told()
+                async with library.api.AsyncClient(transport=transport) as client:
+                    await client.get("http://h/", extensions={"trace": told})
+                found.append(told)
+        nursery.cancel_scope.cancel()
+    default, ours = found
+    assert ours.names == default.names == [*whole("connection.connect_unix_socket"), *EXCHANGE]
+    name = "connection.connect_unix_socket.started"
+    assert ours.payload(name)["path"] == default.payload(name)["path"] == path
+
+
+def unix_listener(path: str) -> trio.SocketListener:
+    plain = socket.socket(socket.AF_UNIX)
+    plain.bind(path)
+    listening = trio.socket.from_stdlib_socket(plain)
+    listening.listen()
+    return trio.SocketListener(listening)
 
 
 async def test_the_payloads_have_what_tools_read(library: Library) -> None:

@@ -72,5 +72,7 @@ def place(request: pytest.FixtureRequest, server: Server) -> Place:
 @pytest.fixture
 async def client(place: Place, trusting: ssl.SSLContext) -> AsyncIterator[Client]:
     """A client of the place."""
-    async with open_client(PoolConfig(max_connections=10), base_url=place.base, tls=trusting) as client:
+    async with open_client(
+        PoolConfig(retry_attempts=1, max_connections=10), base_url=place.base, tls=trusting
+    ) as client:
         yield client

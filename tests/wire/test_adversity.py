@@ -126,7 +126,7 @@ async def test_a_hostile_server_costs_nothing_and_crosses_nothing(
             nonce = dict(parse_qsl(target.query))["nonce"].encode()
             await (behave if target.path == "/good" else chance.choice(MISDEEDS))(visit, nonce)
 
-    config = PoolConfig(max_connections=LIMIT, read_timeout=5.0)
+    config = PoolConfig(retry_attempts=1, max_connections=LIMIT, read_timeout=5.0)
     async with scripted(script, tls) as server:
         async with open_client(config, base_url=server.url, tls=trusting, network=network) as client:
             crowd = Crowd(client, chance)
@@ -151,7 +151,7 @@ async def test_several_origins_share_a_pool(fleet: Fleet, trusting: ssl.SSLConte
     """Each gets its own answers, though a connection of one often makes room for another."""
     bases = [fleet[kind].url(scheme) for kind in KINDS for scheme in ("http", "https")]
     chance, network = random.Random(seed), CountingNetwork()
-    config = PoolConfig(max_connections=LIMIT, max_connections_per_host=2)
+    config = PoolConfig(retry_attempts=1, max_connections=LIMIT, max_connections_per_host=2)
     async with open_client(config, tls=trusting, network=network) as client:
         crowd = Crowd(client, chance)
         with trio.fail_after(30):
@@ -169,7 +169,9 @@ async def test_several_origins_share_a_pool(fleet: Fleet, trusting: ssl.SSLConte
 
 
 async def test_short_lived_connections_fail_no_request(fleet: Fleet, trusting: ssl.SSLContext) -> None:
-    config = PoolConfig(max_connections=3, keepalive_timeout=0.005, max_lifetime=0.02, max_requests_per_connection=7)
+    config = PoolConfig(
+        retry_attempts=1, max_connections=3, keepalive_timeout=0.005, max_lifetime=0.02, max_requests_per_connection=7
+    )
     chance = random.Random(4)
     async with open_client(config, base_url=fleet[KINDS[0]].url("https"), tls=trusting) as client:
 

@@ -22,7 +22,7 @@ from trio_pool import (
 
 from .scripted import Gone, Script, Visit, answer, probing, scripted
 
-CONFIG = PoolConfig(max_connections=1, read_timeout=20.0)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=1, read_timeout=20.0)
 BOUND = 4_000_000
 """Bytes: whoever takes so many has no bound. What fits into the sockets' own buffers is in it."""
 
@@ -182,7 +182,7 @@ async def test_a_handshake_that_hangs_is_a_connect_timeout(trusting: ssl.SSLCont
         await visit.more()
         await trio.sleep_forever()
 
-    config = PoolConfig(max_connections=1, connection_timeout=0.1)
+    config = PoolConfig(retry_attempts=1, max_connections=1, connection_timeout=0.1)
     async with scripted(script) as server, open_client(config, tls=trusting) as client:
         with pytest.raises(ConnectTimeout) as caught:
             await client.get(server.url.replace("http:", "https:"))

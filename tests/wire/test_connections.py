@@ -108,7 +108,7 @@ async def test_every_address_of_the_machine_is_reached(
 
 
 async def test_a_pool_alone_serves_requests(place: Place, trusting: ssl.SSLContext) -> None:
-    async with open_pool(PoolConfig(max_connections=1), tls=trusting) as pool:
+    async with open_pool(PoolConfig(retry_attempts=1, max_connections=1), tls=trusting) as pool:
         async with pool.stream(Request("GET", f"{place.base}/slow?nonce=n&ms=0")) as response:
             assert await response.read() == b"n"
         async with pool.lease(place.base) as connection:

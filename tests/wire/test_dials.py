@@ -56,7 +56,7 @@ async def test_a_freed_connection_serves_whoever_waits_for_a_slow_dial(
 
     async with (
         scripted(probing(script), tls, host="127.0.0.1") as server,
-        open_client(PoolConfig(max_connections=2), tls=trusting, network=Stalling(1)) as client,
+        open_client(PoolConfig(retry_attempts=1, max_connections=2), tls=trusting, network=Stalling(1)) as client,
     ):
 
         async def ask(path: str) -> None:
@@ -77,7 +77,7 @@ async def test_a_refused_connection_is_a_connect_error(trusting: ssl.SSLContext)
     with socket.socket() as reserved:  # bound, and not listened on
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/"
-        async with open_client(PoolConfig(max_connections=2), tls=trusting) as client:
+        async with open_client(PoolConfig(retry_attempts=1, max_connections=2), tls=trusting) as client:
             for _ in range(5):
                 with pytest.raises(ConnectError, match="refused") as caught:
                     await client.get(url)
@@ -93,7 +93,7 @@ async def test_a_dial_that_hangs_is_a_connect_timeout_and_leaves_no_descriptor()
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         await fill(listener.getsockname(), held)
-        config = PoolConfig(max_connections=2, connection_timeout=0.1)
+        config = PoolConfig(retry_attempts=1, max_connections=2, connection_timeout=0.1)
         async with open_client(config) as client:
             before = descriptors()
             for _ in range(2):
@@ -130,7 +130,9 @@ async def test_a_full_line_refuses_before_anything_is_sent(
 
     async with (
         scripted(probing(script), tls) as server,
-        open_client(PoolConfig(max_connections=1, max_waiting=1), base_url=server.url, tls=trusting) as client,
+        open_client(
+            PoolConfig(retry_attempts=1, max_connections=1, max_waiting=1), base_url=server.url, tls=trusting
+        ) as client,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(client.get, "/case")
@@ -146,7 +148,7 @@ async def test_a_full_line_refuses_before_anything_is_sent(
 async def test_a_connection_is_used_no_more_often_than_it_may(
     tls: ssl.SSLContext | None, trusting: ssl.SSLContext
 ) -> None:
-    config = PoolConfig(max_connections=1, max_requests_per_connection=3)
+    config = PoolConfig(retry_attempts=1, max_connections=1, max_requests_per_connection=3)
     async with (
         scripted(probing(nothing), tls) as server,
         open_client(config, base_url=server.url, tls=trusting) as client,
@@ -168,7 +170,7 @@ async def test_a_server_that_closes_after_each_response_serves_every_get(
 
     async with (
         scripted(probing(script), tls) as server,
-        open_client(PoolConfig(max_connections=5), base_url=server.url, tls=trusting) as client,
+        open_client(PoolConfig(retry_attempts=1, max_connections=5), base_url=server.url, tls=trusting) as client,
     ):
 
         async def ask() -> None:
@@ -191,7 +193,7 @@ async def test_a_dropped_response_is_reclaimed_with_a_warning(
 
     async with (
         scripted(probing(script), tls) as server,
-        open_client(PoolConfig(max_connections=1), base_url=server.url, tls=trusting) as client,
+        open_client(PoolConfig(retry_attempts=1, max_connections=1), base_url=server.url, tls=trusting) as client,
     ):
         with pytest.warns(ResourceWarning, match=f"response or lease of {server.url}"):
             await client.stream("GET", "/case").__aenter__()
@@ -218,7 +220,7 @@ async def test_a_body_that_cannot_be_decoded_costs_no_slot(
 
     async with (
         scripted(probing(script), tls) as server,
-        open_client(PoolConfig(max_connections=1), base_url=server.url, tls=trusting) as client,
+        open_client(PoolConfig(retry_attempts=1, max_connections=1), base_url=server.url, tls=trusting) as client,
     ):
         async with client.stream("GET", "/case") as response:
             with pytest.raises(DecodingError):
@@ -234,7 +236,7 @@ async def test_two_readers_of_one_response_are_a_mistake(tls: ssl.SSLContext | N
 
     async with (
         scripted(probing(script), tls) as server,
-        open_client(PoolConfig(max_connections=1), base_url=server.url, tls=trusting) as client,
+        open_client(PoolConfig(retry_attempts=1, max_connections=1), base_url=server.url, tls=trusting) as client,
         client.stream("GET", "/case") as response,
         trio.open_nursery() as nursery,
     ):
@@ -254,7 +256,7 @@ async def test_closing_a_response_wakes_whoever_reads_it(tls: ssl.SSLContext | N
     errors: list[str] = []
     async with (
         scripted(probing(script), tls) as server,
-        open_client(PoolConfig(max_connections=1), base_url=server.url, tls=trusting) as client,
+        open_client(PoolConfig(retry_attempts=1, max_connections=1), base_url=server.url, tls=trusting) as client,
         client.stream("GET", "/case") as response,
         trio.open_nursery() as nursery,
     ):
@@ -276,7 +278,9 @@ async def test_leaving_the_pool_wakes_whoever_reads(tls: ssl.SSLContext | None, 
 
     errors: list[str] = []
     async with scripted(probing(script), tls) as server, trio.open_nursery() as nursery:
-        async with open_client(PoolConfig(max_connections=1), base_url=server.url, tls=trusting) as client:
+        async with open_client(
+            PoolConfig(retry_attempts=1, max_connections=1), base_url=server.url, tls=trusting
+        ) as client:
 
             async def read() -> None:
                 with pytest.raises(ReadError):

@@ -14,7 +14,7 @@ from trio_pool.messages import Content
 
 from .scripted import Scripted, Visit, answer, nonce_of, probing, scripted
 
-CONFIG = PoolConfig(max_connections=1, read_timeout=5.0, write_timeout=5.0)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=1, read_timeout=5.0, write_timeout=5.0)
 
 
 async def nothing(_: Visit) -> None:
@@ -236,7 +236,7 @@ async def test_an_expired_connection_is_closed_without_traffic(
         await visit.until_gone()
         left.set()
 
-    config = PoolConfig(max_connections=1, keepalive_timeout=0.05)
+    config = PoolConfig(retry_attempts=1, max_connections=1, keepalive_timeout=0.05)
     async with (
         scripted(script, tls) as server,
         open_client(config, base_url=server.url, tls=trusting) as client,

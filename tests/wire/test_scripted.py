@@ -27,7 +27,7 @@ Ending = Callable[[Visit], Awaitable[None]]
 
 END, CUT, RESET = Visit.end, Visit.cut, Visit.reset
 BROKEN = (ReadError, RemoteProtocolError)
-CONFIG = PoolConfig(max_connections=1, read_timeout=5.0, write_timeout=5.0)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=1, read_timeout=5.0, write_timeout=5.0)
 
 
 @attrs.frozen(kw_only=True)

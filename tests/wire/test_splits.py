@@ -14,7 +14,7 @@ from trio_pool import PoolConfig, open_client
 
 from .scripted import Visit, answer, probing, scripted
 
-CONFIG = PoolConfig(max_connections=1, read_timeout=10.0)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=1, read_timeout=10.0)
 LINES = "".join(f"data: Zeile {number} ä\r\n\r\n" for number in range(20)).encode()
 
 

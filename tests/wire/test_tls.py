@@ -23,7 +23,7 @@ from .churn import descriptors
 from .scripted import Script, Visit, answer, probing, scripted
 from .servers import Authority, Server
 
-CONFIG = PoolConfig(max_connections=2, connection_timeout=5.0, read_timeout=5.0)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=2, connection_timeout=5.0, read_timeout=5.0)
 LONG_AGO = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 FAR_AHEAD = datetime.datetime(2090, 1, 1, tzinfo=datetime.UTC)
 

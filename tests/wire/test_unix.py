@@ -63,7 +63,7 @@ async def test_a_real_servers_unix_socket_is_dialled_whatever_the_host(server: S
 
 async def test_cancelling_over_a_unix_socket_loses_nothing(server: Server) -> None:
     network, before = CountingNetwork(), descriptors()
-    config = PoolConfig(max_connections=LIMIT)
+    config = PoolConfig(retry_attempts=1, max_connections=LIMIT)
     async with open_client(config, base_url="http://any.example", uds=server.uds, network=network) as client:
         work = Churn(client, random.Random(3), seconds=0.5, rounds=20)
         await work.run()
@@ -131,7 +131,7 @@ if sys.platform == "linux":  # elsewhere a full queue refuses
         assert sorted(answers) == [b"/%d" % number for number in range(6)]
 
     async def test_a_full_queue_that_stays_full_is_a_connect_timeout(tmp_path: Path) -> None:
-        path, config = tmp_path / "socket", PoolConfig(connection_timeout=0.2, read_timeout=1.0)
+        path, config = tmp_path / "socket", PoolConfig(retry_attempts=1, connection_timeout=0.2, read_timeout=1.0)
         async with listening(path, 0), open_client(config, uds=str(path)) as client, trio.open_nursery() as nursery:
             nursery.start_soon(fill, path)
             await trio.testing.wait_all_tasks_blocked()

@@ -29,7 +29,7 @@ from .app import pattern
 from .scripted import Script, Visit, answer, probing, scripted
 
 HUGE = 64_000_000
-CONFIG = PoolConfig(max_connections=1, read_timeout=5.0, write_timeout=5.0)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=1, read_timeout=5.0, write_timeout=5.0)
 REFUSAL = answer(b"too much", b"Connection: close", status=b"413 Content Too Large")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -9,9 +9,7 @@ import enum
 import math
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any, Literal
-
-import attrs
+from typing import Any, Literal, NamedTuple
 
 from .figures import OriginStatistics
 
@@ -120,23 +118,20 @@ class Queue:
         )
 
 
-@attrs.frozen(eq=False)
-class Dial:
+class Dial(NamedTuple):
     """Make a connection for this slot, then call `dialled` or `dial_failed`."""
 
     slot: Slot
 
 
-@attrs.frozen(eq=False)
-class Grant:
+class Grant(NamedTuple):
     """Hand the slot, which is leased now, to the waiter."""
 
     waiter: Waiter
     slot: Slot
 
 
-@attrs.frozen(eq=False)
-class Refuse:
+class Refuse(NamedTuple):
     """Tell the waiter that it gets nothing, and why.
 
     :ivar covered: whether a dial was under way for it.
@@ -148,16 +143,14 @@ class Refuse:
     error: Exception | None = None
 
 
-@attrs.frozen(eq=False)
-class Close:
+class Close(NamedTuple):
     """Close the slot's connection, then call `closed`."""
 
     slot: Slot
     reason: Reason
 
 
-@attrs.frozen(eq=False)
-class Wake:
+class Wake(NamedTuple):
     """Call `tick` at this time, and not only when it was last asked for."""
 
     at: float

@@ -113,6 +113,14 @@ class _Case:
     at: float
     has_other: bool
     now: float
+    rules: RetryRules
+
+    @property
+    def is_of_no_use(self) -> bool:
+        """Whether another try would only bring the same: by what it means, or as a failure that no list has."""
+        status = self.outcome.status or 0
+        is_unlisted = self.kind is Kind.FAILED and status not in self.rules.statuses
+        return MEANINGS[self.kind].where == "nowhere" or is_unlisted
 
     @property
     def can_help_here(self) -> bool:
@@ -131,7 +139,7 @@ _STOPS: tuple[tuple[Reason, Callable[[_Case], bool]], ...] = (
     ("the server said not to", lambda case: case.outcome.should_retry is False),
     (
         "nothing to retry",
-        lambda case: MEANINGS[case.kind].where == "nowhere" and not case.outcome.should_retry,
+        lambda case: case.is_of_no_use and not case.outcome.should_retry,
     ),
     (
         "may have been processed",
@@ -212,7 +220,7 @@ class Course:
         """
         kind = kind_of(outcome, rules)
         at = self._earliest(outcome, now, chance)
-        case = _Case(self, outcome, kind, at, has_other, now)
+        case = _Case(self, outcome, kind, at, has_other, now, rules)
         reason: Reason | None = next((reason for reason, holds in _STOPS if holds(case)), None)
         if reason is None and not self._take(now):
             reason = "budget spent"

@@ -130,6 +130,13 @@ class Slots:
         """Whether a dial is under way for the waiter."""
         return waiter.standing is not waiter.queue.uncovered
 
+    def postpone(self, waiter: Waiter, deadline: float) -> None:
+        """Let a waiter wait for longer.
+
+        :param deadline: nothing is granted at or after this time.
+        """
+        waiter.deadline = deadline
+
     def cancel(self, waiter: Waiter) -> bool:
         """Leave the line. Whether the waiter still stood in it; a dial it started goes on for others."""
         if waiter.standing is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 
 from .._wire.codec import Codec
 from ..config import WireLimits
 from ..events import Event
-from .streams import Stream
+from .streams import Stream, ends_waits, poll_of
+
+logger = logging.getLogger("trio_pool")
 
 
 class Connection:
@@ -24,6 +27,8 @@ class Connection:
     :ivar armed: when the alarm clock will look, or `math.inf`.
     :ivar is_overdue: whether a wait has lasted too long, and ended the connection.
     :ivar watch: tells the alarm clock of a wait that is due before.
+    :ivar now: trio's clock, without the way through its runner.
+    :ivar ends_waits: whether the alarm clock can be relied on: see `SocketStream.ends_waits`.
     :ivar yielded_at: by trio's clock, when a task last yielded on it; see `Exchange.pace`.
     :ivar unyielded: the bytes that were received since then.
     """
@@ -34,9 +39,11 @@ class Connection:
         "codec",
         "dial_seconds",
         "due",
+        "ends_waits",
         "is_dead",
         "is_overdue",
         "limits",
+        "now",
         "observe",
         "stream",
         "unyielded",
@@ -49,7 +56,7 @@ class Connection:
         stream: Stream,
         codec: Codec,
         dial_seconds: float,
-        now: float,
+        now: Callable[[], float],
         limits: WireLimits,
         observe: Callable[[Event], None] | None,
         watch: Callable[[Connection], None],
@@ -61,12 +68,21 @@ class Connection:
         self.watch = watch
         self.due = self.armed = math.inf
         self.is_overdue = False
-        self.is_dead: Callable[[], object] = getattr(stream, "poll", None) or stream.readable
+        self.is_dead: Callable[[], object] = poll_of(stream) or stream.readable
+        self.ends_waits = ends_waits(stream)
         self.dial_seconds = dial_seconds
-        self.yielded_at = now
+        self.now = now
+        self.yielded_at = now()
         self.unyielded = 0
 
     def strike(self) -> None:
         """The alarm clock says that the present wait has lasted too long: closing the stream ends it."""
         self.is_overdue = True
-        self.stream.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close the stream, whatever somebody's own does in that."""
+        try:
+            self.stream.close()
+        except Exception:
+            logger.exception("a stream could not be closed")

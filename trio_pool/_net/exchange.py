@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
@@ -45,9 +46,12 @@ from .upload import upload
 READ_SIZE = 65536
 """Bytes asked of the stream at a time."""
 
+FIRST_BITE = 16384
+"""Bytes parsed at first: the fast lane wants a head whole."""
+
 BITE = 4096
-"""Bytes parsed at a time at first, and where they hold many pieces: a parse must not keep other tasks waiting.
-Where they are nearly all body, in few pieces, the next bite is twice as large."""
+"""Bytes parsed at a time where they hold many pieces: a parse must not keep other tasks waiting. Where they are
+nearly all body, in few pieces, the next bite is twice as large."""
 
 SMALL_BODY = 65536
 """Bytes: a body up to this size goes out in one piece with the head."""
@@ -67,13 +71,13 @@ async def begin(connection: Connection, request: Request, limits: Limits, deadli
 
     :param deadline: of the whole request, by trio's clock.
     """
-    exchange = Exchange(connection, request, limits, deadline, trio.current_time())
+    exchange = Exchange(connection, request, limits, deadline, connection.now())
     await exchange.run_to_head()
     return exchange
 
 
 class Exchange:
-    """One request and its response on one connection. Made by `begin`.
+    """One request and its response on one connection.
 
     :ivar head: the response's head.
     :ivar trailers: the fields after the body, once it has ended.
@@ -106,7 +110,7 @@ class Exchange:
     _interims = 0
     _is_told_to_continue = False
     _unparsed = b""  # what has arrived, and nobody has looked at
-    _bite = BITE
+    _bite = FIRST_BITE
 
     def __init__(self, connection: Connection, request: Request, limits: Limits, deadline: float, now: float) -> None:
         self.connection = connection
@@ -114,12 +118,12 @@ class Exchange:
         self.limits = limits
         self.deadline = deadline
         self.started_at = now
-        self.events: list[Event] = []
+        self.events: deque[Event] = deque()
         self._stream = connection.stream
 
     def afresh(self, connection: Connection) -> Exchange:
         """The same once more, on another connection."""
-        return Exchange(connection, self.request, self.limits, self.deadline, trio.current_time())
+        return Exchange(connection, self.request, self.limits, self.deadline, connection.now())
 
     # ---- the awaits ----
 
@@ -127,7 +131,7 @@ class Exchange:
         """Send the request and wait for the response's head.
 
         Whoever calls has looked for a cancellation: here that would cost the connection, which is still whole. Until
-        something has been sent this neither waits nor looks for one.
+        something has been sent this neither waits nor looks for one, but for what a witness does.
 
         :raises WriteTimeout, ReadTimeout, TotalTimeout: the server did nothing for too long.
         :raises WriteError, ReadError, RemoteProtocolError: the connection or the server failed.
@@ -136,6 +140,8 @@ class Exchange:
         request, witness = self.request, self.request.witness
         if witness is not None:
             await witness.sending(self._stream)
+        if self.started_at >= self.deadline:
+            raise self.timed_out(None)
         rest = self._send_request()
         if rest or request.is_streamed or request.expects_continue:
             await self._send_slowly(rest)
@@ -143,20 +149,23 @@ class Exchange:
             self._sent_all = True
         if witness is not None:
             await witness.sent()
-        self.sent_at = trio.current_time()
+        self.sent_at = self.connection.now()
         due = self.sent_at + self.limits.first_byte
         if self.received or self.send_error is not None:
             await self.pace(0)
         else:
             await self.wait(self._stream.wait_readable, due, ReadTimeout)  # nobody answers before being asked
             self.receive_nowait()
+            if self.events and type(head := self.events[0]) is Head:
+                self.head, self.head_at = head, self.connection.now()
+                self.events.popleft()
         while self.head is None:
             if self.events:
-                self.note(self.events.pop(0))
+                self.note(self.events.popleft())
             elif not self.parse():
                 await self._fill(due, math.inf)
         if self.events and type(self.events[0]) is Switched:
-            self.note(self.events.pop(0))
+            self.note(self.events.popleft())
 
     async def receive(self, due: float = math.inf, silence: float | None = None) -> bytes:
         """The next piece of the body, as it came; b"" at its end.
@@ -170,7 +179,8 @@ class Exchange:
         while (piece := self._take()) is None:
             if self.complete:
                 return b""
-            await self._fill(due, silence)
+            if not self.receive_nowait():
+                await self._fill(due, silence)
         if self.owes_a_yield(len(piece)):
             await self.take_turns()
         return piece
@@ -227,7 +237,10 @@ class Exchange:
             raise self.error(LocalProtocolError, error.what) from None
         if self.request.expects_continue:
             return [self.offer(wire[0]), *wire[1:]]
-        if len(wire) > 1 and len(wire[1]) <= SMALL_BODY:
+        if len(wire) == 1:
+            rest = self.offer(wire[0])
+            return [rest] if rest else []
+        if len(wire[1]) <= SMALL_BODY:
             wire = [b"".join(wire)]
         for position, data in enumerate(wire):
             rest = self.offer(data)
@@ -245,7 +258,7 @@ class Exchange:
         with trio.move_on_after(self.connection.limits.expect):
             while self.head is None and not self._is_told_to_continue:
                 if self.events:
-                    self.note(self.events.pop(0))
+                    self.note(self.events.popleft())
                 elif not self.parse():
                     await self._fill(silence=math.inf)
         return self.head is None
@@ -275,7 +288,7 @@ class Exchange:
         if self.failure is not None:
             raise self.failure  # nothing that follows a violation means anything
         while self.events or (not self.complete and self.parse()):
-            event = self.events.pop(0) if self.events else None
+            event = self.events.popleft() if self.events else None
             if type(event) is bytes:
                 return event
             if event is not None:
@@ -286,7 +299,7 @@ class Exchange:
         """Add the pieces of the body that were parsed; notes what stands between them."""
         if self.failure is not None:
             raise self.failure
-        events, self.events = self.events, []
+        events, self.events = self.events, deque()
         for event in events:
             if type(event) is bytes:
                 pieces.append(event)
@@ -300,7 +313,7 @@ class Exchange:
         body, end = self.events
         if type(body) is not bytes or type(end) is not End:
             return None
-        self.events = []
+        self.events.clear()
         self._note_end(end)
         return body
 
@@ -311,9 +324,7 @@ class Exchange:
         """
         if isinstance(event, Head):
             self.head = event
-            self.head_at = (
-                trio.current_time() if self.sent_at is None else max(self.sent_at, self.connection.yielded_at)
-            )
+            self.head_at = self.connection.now()
         elif isinstance(event, End):
             self._note_end(event)
         elif isinstance(event, Interim):
@@ -321,7 +332,7 @@ class Exchange:
         elif isinstance(event, Switched):
             self.surplus = event.surplus + self._unparsed
             self.complete = True
-            self.ended_at = trio.current_time()
+            self.ended_at = self.connection.now()
         elif not isinstance(event, bytes):
             self._unparsed = b""
             self.events.clear()
@@ -332,7 +343,7 @@ class Exchange:
         self.trailers = end.trailers
         self.complete = True
         self.is_reusable = end.keeps and not self._unparsed and self._sent_all and self.send_error is None
-        self.ended_at = trio.current_time()
+        self.ended_at = self.connection.now()
 
     def _note_interim(self, event: Interim) -> None:
         self._interims += 1
@@ -371,7 +382,7 @@ class Exchange:
             events = self.connection.codec.feed(data)
         else:
             events = self._parse_bite(data, self._bite)
-        self.events = self.events + events if self.events else events
+        self.events += events
         return True
 
     def _parse_bite(self, data: bytes, size: int) -> list[Event]:
@@ -396,14 +407,15 @@ class Exchange:
         else:
             self.received += len(data)
             events = self.connection.codec.feed(data)
-            self.events = self.events + events if self.events else events
+            self.events += events
         return True
 
     async def _fill(self, due: float = math.inf, silence: float | None = None) -> None:
         """Receive once, before it is due; each wait may take `silence` seconds."""
         silence = self.limits.read if silence is None else silence
         while not self.receive_nowait():
-            await self.wait(self._stream.wait_readable, min(due, trio.current_time() + silence), ReadTimeout)
+            until = min(due, self.connection.now() + silence)
+            await self.wait(self._stream.wait_readable, until, ReadTimeout)
 
     # ---- waiting, and being fair ----
 
@@ -412,7 +424,11 @@ class Exchange:
     ) -> None:
         """Wait for the stream, until it is due or the total deadline comes: then the alarm clock closes the stream."""
         connection = self.connection
-        connection.due = due = min(due, self.deadline)
+        if not connection.ends_waits:
+            await self._wait_in_scope(until, min(due, self.deadline), timeout)
+            return
+        before, due = connection.due, min(due, self.deadline)
+        connection.due = due
         if due < connection.armed:
             connection.watch(connection)
         try:
@@ -421,13 +437,31 @@ class Exchange:
             if not connection.is_overdue:
                 raise self.error(ReadError, "the connection was closed from elsewhere") from None
         except trio.BusyResourceError:
-            raise UsageError("two tasks read one response at once", origin=self.request.origin) from None
+            raise self._busy() from None
         finally:
-            connection.due = math.inf
+            connection.due = before  # another task's, where this one was refused
         if connection.is_overdue:
             raise self.timed_out(None if due == self.deadline else timeout)
-        connection.yielded_at = trio.current_time()
+        connection.yielded_at = connection.now()
         connection.unyielded = 0
+
+    async def _wait_in_scope(
+        self, until: Callable[[], Awaitable[None]], due: float, timeout: type[ReadTimeout | WriteTimeout]
+    ) -> None:
+        """The same for somebody's own stream, of which nobody knows whether its waits end by closing it, or yield."""
+        try:
+            with trio.CancelScope(deadline=due) as scope:
+                await until()
+        except trio.ClosedResourceError:
+            raise self.error(ReadError, "the connection was closed from elsewhere") from None
+        except trio.BusyResourceError:
+            raise self._busy() from None
+        if scope.cancelled_caught:
+            raise self.timed_out(None if due == self.deadline else timeout)
+        await self.pace(0)
+
+    def _busy(self) -> UsageError:
+        return UsageError("two tasks read one response at once", origin=self.request.origin)
 
     async def be_fair(self, size: int) -> None:
         """What every public await owes the other tasks: see the module's docstring."""
@@ -444,7 +478,8 @@ class Exchange:
 
         :raises TotalTimeout: the deadline has passed.
         """
-        connection, now = self.connection, trio.current_time()
+        connection = self.connection
+        now = connection.now()
         connection.unyielded += size
         if now >= self.deadline and not self.complete:
             raise self.timed_out(None)
@@ -453,7 +488,7 @@ class Exchange:
     async def take_turns(self) -> None:
         """Yield to other tasks."""
         await trio.lowlevel.checkpoint()
-        self.connection.yielded_at = trio.current_time()
+        self.connection.yielded_at = self.connection.now()
         self.connection.unyielded = 0
 
     # ---- errors ----
@@ -480,7 +515,7 @@ class Exchange:
             what,
             origin=self.request.origin,
             phase=phase,
-            elapsed=trio.current_time() - since,
+            elapsed=self.connection.now() - since,
             advice=advice,
             may_have_been_processed=self.sent > 0,
         )

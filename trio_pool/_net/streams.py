@@ -10,7 +10,7 @@ import errno
 import os
 import select
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -48,7 +48,7 @@ class Stream(Protocol):
         """Whether bytes, the end, or an error are there to be received."""
         ...
 
-    async def wait_readable(self) -> None:
+    def wait_readable(self) -> Awaitable[None]:
         """Wait until `recv_nowait` may succeed; return at once if it would.
 
         :raises trio.ClosedResourceError: the stream was closed meanwhile.
@@ -56,7 +56,7 @@ class Stream(Protocol):
         """
         ...
 
-    async def wait_writable(self) -> None:
+    def wait_writable(self) -> Awaitable[None]:
         """Wait until `send_nowait` may succeed; return at once if it would. Raises as `wait_readable`."""
         ...
 
@@ -68,18 +68,22 @@ class Stream(Protocol):
 class SocketStream:
     """A connected non-blocking socket as a `Stream`. The hot methods are the socket's own.
 
+    :cvar ends_waits: to close the stream ends its waits, which always yield: so they need no cancel scope of their
+        own. Other streams may say so too.
     :ivar poll: gives something true if the socket is readable, or None where the system has no such call.
     """
 
     __slots__ = ("_socket", "poll", "recv_nowait", "send_nowait", "wait_readable", "wait_writable")
+
+    ends_waits = True
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self.poll = _poll_of(connected)
         self.recv_nowait = connected.recv
         self.send_nowait = connected.send
-        self.wait_readable = partial(trio.lowlevel.wait_readable, connected)
-        self.wait_writable = partial(trio.lowlevel.wait_writable, connected)
+        self.wait_readable: Callable[[], Awaitable[None]] = partial(trio.lowlevel.wait_readable, connected)
+        self.wait_writable: Callable[[], Awaitable[None]] = partial(trio.lowlevel.wait_writable, connected)
 
     @property
     def raw_socket(self) -> socket.socket:
@@ -88,6 +92,8 @@ class SocketStream:
 
     def readable(self) -> bool:
         """Whether bytes, the end, or an error are there to be received."""
+        if self._socket.fileno() == -1:
+            return True
         if self.poll is not None:
             return bool(self.poll())
         try:
@@ -101,8 +107,27 @@ class SocketStream:
     def close(self) -> None:
         """Close the socket, and wake whoever waits for it with `trio.ClosedResourceError`."""
         if self._socket.fileno() != -1:
+            self.wait_readable = self.wait_writable = (
+                _refuse_to_wait  # nobody must wait for what has no number any more
+            )
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+
+
+async def _refuse_to_wait() -> None:
+    raise trio.ClosedResourceError
+
+
+def ends_waits(stream: Stream) -> bool:
+    """Whether closing this stream, or what it stands on, certainly ends its waits."""
+    while (below := getattr(stream, "below", None)) is not None:
+        stream = below
+    return getattr(type(stream), "ends_waits", False) is True
+
+
+def poll_of(stream: Stream) -> Callable[[], object] | None:
+    """What tells more cheaply than `readable` whether a stream is readable, or None."""
+    return stream.poll if type(stream) is SocketStream else None
 
 
 def _poll_of(connected: socket.socket) -> Callable[[], Sequence[object]] | None:

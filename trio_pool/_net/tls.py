@@ -16,6 +16,7 @@ import os
 import re
 import ssl
 import sys
+from collections.abc import Awaitable
 from functools import lru_cache
 
 import trio
@@ -43,7 +44,6 @@ class TLSStream:
         "_stream",
         "_unsent",
         "ssl_object",
-        "wait_writable",
     )
 
     def __init__(self, stream: Stream, context: ssl.SSLContext, server_hostname: str | None) -> None:
@@ -55,7 +55,6 @@ class TLSStream:
         self._has_ended = False  # whether the peer has said close_notify
         self._decrypted = b""  # plaintext that a look at the stream has turned up
         self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
-        self.wait_writable = stream.wait_writable
 
     @property
     def below(self) -> Stream:
@@ -122,12 +121,15 @@ class TLSStream:
             return True
         return True
 
-    async def wait_readable(self) -> None:
+    def wait_readable(self) -> Awaitable[None]:
         """Wait until more ciphertext is there, unless some or plaintext is."""
         if self._decrypted or self._incoming.pending or self.ssl_object.pending():
-            await trio.lowlevel.checkpoint()
-        else:
-            await self._stream.wait_readable()
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105  # whoever waits awaits it
+        return self._stream.wait_readable()
+
+    def wait_writable(self) -> Awaitable[None]:
+        """Wait until the network takes more ciphertext."""
+        return self._stream.wait_writable()
 
     def close(self) -> None:
         """Say close_notify if the network takes it, and close without waiting for the peer's."""
@@ -140,7 +142,8 @@ class TLSStream:
 
     def _fill_nowait(self) -> None:
         """Take ciphertext from the network, or raise BlockingIOError."""
-        self._try_to_flush()  # a key update may want an answer; what has arrived counts even if nothing can leave
+        if self._unsent or self._outgoing.pending:  # a key update may want an answer
+            self._try_to_flush()  # what has arrived counts even if nothing can leave
         ciphertext = self._stream.recv_nowait(_RECORDS)
         if ciphertext:
             self._incoming.write(ciphertext)

@@ -123,20 +123,21 @@ class _Upload:
     async def watch(self, sending: trio.CancelScope) -> None:
         """Receive until the response stops the upload, or ends, or as much is put aside as may be."""
         try:
-            while not self._look():
+            while not await self._look():
                 await self._stream.wait_readable()
         except TrioPoolError as error:
             self.verdict = error
         except trio.ClosedResourceError:
-            if self._exchange.connection.is_overdue:
-                return  # the sender has waited too long, and says so
             self.verdict = self._exchange.error(ReadError, "the connection was closed from elsewhere")
+        if self._exchange.connection.is_overdue:
+            self.verdict = None  # the sender has waited too long, and says so
+            return
         head = self._exchange.head
         if self.verdict is not None or (head is not None and (head.status_code >= 300 or head.closes)):
             self.is_stopped = True
             sending.cancel()
 
-    def _look(self) -> bool:
+    async def _look(self) -> bool:
         """Take what is there of the response. Whether there is nothing more to look for."""
         while True:
             try:
@@ -145,16 +146,16 @@ class _Upload:
                 return False
             except OSError as error:
                 raise self._exchange.broken(error) from error
-            if self._take(data):
+            if await self._take(data):
                 return True
 
-    def _take(self, data: bytes) -> bool:
+    async def _take(self, data: bytes) -> bool:
         exchange = self._exchange
         exchange.feed(data)
-        while not exchange.is_at_end and exchange.parse():
-            pass  # what stands behind the end is no part of it
+        while not exchange.is_at_end and exchange.parse():  # what stands behind the end is no part of it
+            await exchange.pace(0)
         while exchange.head is None and exchange.events:
-            exchange.note(exchange.events.pop(0))
+            exchange.note(exchange.events.popleft())
         if exchange.head is None:
             return False
         self._put_aside += len(data)

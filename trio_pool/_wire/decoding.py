@@ -24,9 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final
-
-import attrs
+from typing import Any, Final, NamedTuple
 
 from ..errors import DecodingError
 
@@ -137,8 +135,7 @@ class _Zstd(_Stream):
         return out
 
 
-@attrs.frozen
-class _Coding:
+class _Coding(NamedTuple):
     """What undoes a coding, and what may follow a stream of it."""
 
     open: Callable[[], _Stream]

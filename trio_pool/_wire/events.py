@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
 
 from ..headers import RawHeaders
 
 
-@attrs.define
-class Head:
+class Head(NamedTuple):
     """A final response's status line and header fields.
 
     :ivar closes: whether the server ends the connection with this response.
@@ -25,16 +24,14 @@ class Head:
     codings: list[str]
 
 
-@attrs.frozen
-class Interim:
+class Interim(NamedTuple):
     """An interim (1xx) response."""
 
     status_code: int
     headers: RawHeaders
 
 
-@attrs.frozen
-class End:
+class End(NamedTuple):
     """The response is complete.
 
     :ivar keeps: whether the connection may go on: nobody said close, and no byte is left over.
@@ -44,8 +41,7 @@ class End:
     keeps: bool
 
 
-@attrs.frozen
-class Switched:
+class Switched(NamedTuple):
     """From here on the connection speaks another protocol: after a 101, or a CONNECT that succeeded.
 
     :ivar surplus: the first bytes of it.
@@ -54,8 +50,7 @@ class Switched:
     surplus: bytes
 
 
-@attrs.frozen
-class Violation:
+class Violation(NamedTuple):
     """What follows is not HTTP/1.1, or more than is taken, and the connection is lost."""
 
     what: str

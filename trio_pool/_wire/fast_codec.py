@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from ..config import WireLimits
 from ..errors import LocalProtocolError
 from ..headers import RawHeaders
-from ..messages import Request
+from ..messages import Kept, Request
 from .events import ENDED, ENDED_FOR_GOOD, End, Event, Head, Violation
 from .meanings import NOT_READY, cut_short, keepalive_of, says_close
 
@@ -105,7 +105,8 @@ class FastCodec:
             raise LocalProtocolError(NOT_READY)
         self._is_ready = False
         self._request = request
-        head = request.encoded or plain_head(request)
+        kept = request.kept
+        head = kept.head if kept is not None and _is_of(kept, request) else plain_head(request)
         if not head:
             return self._call_reference().encode(request)
         self._reference = None
@@ -314,6 +315,17 @@ def _joined(pieces: list[bytes]) -> list[Event]:
 def _repeats_framing(fields: RawHeaders) -> bool:
     names = [name.lower() for name, _ in fields]
     return any(names.count(name) > 1 for name in _FRAMING)
+
+
+def _is_of(kept: Kept, request: Request) -> bool:
+    """Whether a head was made of what the request is now."""
+    _, method, target, content, fields = kept
+    return (
+        fields == request.raw_headers
+        and content is request.content
+        and method is request.method
+        and target is request.target
+    )
 
 
 def plain_head(request: Request) -> bytes:

@@ -10,7 +10,8 @@ import click
 import trio
 from rich.console import Console
 
-from .. import Timeouts, __version__
+from .. import Timeouts, TrioPoolError, Upstream, __version__
+from ..providers import OPENAI_COMPATIBLE, PROVIDERS
 from . import demo as demo_module
 from . import get as get_module
 from . import report
@@ -58,6 +59,21 @@ def _content(_: click.Context, __: click.Parameter, text: str | None) -> bytes |
         raise click.BadParameter(f"cannot read {text[1:]!r}: {error.strerror}") from None
 
 
+def _upstream(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[Upstream]:
+    try:
+        return [_upstream_of(text, priority) for priority, text in enumerate(texts)]
+    except TrioPoolError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _upstream_of(text: str, priority: int) -> Upstream:
+    if text in PROVIDERS:
+        return Upstream(provider=text, priority=priority)
+    homes = {one.base_url: one for one in PROVIDERS.values()}
+    provider = homes.get(text.rstrip("/"), OPENAI_COMPATIBLE)
+    return Upstream(text, provider=provider, priority=priority)
+
+
 def _timeouts(whole: float | None, dial: float | None) -> Timeouts:
     """One request never waits in line, and who bounds the whole does not mean to bound each silence."""
     return Timeouts(total=whole, connection=dial, acquire=math.inf, write=whole, first_byte=whole, read=whole)
@@ -79,6 +95,14 @@ def _timeouts(whole: float | None, dial: float | None) -> Timeouts:
 @click.option("--fail", is_flag=True, help="Exit with status 1 when the answer's status is 400 or more.")
 @click.option("--max-time", type=SECONDS, metavar="SECONDS", help="For all of it; else 30 s of silence.")
 @click.option("--connect-timeout", type=SECONDS, metavar="SECONDS", help="For name, TCP and TLS together.")
+@click.option(
+    "--upstream",
+    "upstreams",
+    multiple=True,
+    callback=_upstream,
+    metavar="BASE",
+    help="Where a relative URL is asked: a base URL or a provider's name. Repeatable: failing one, the next is asked.",
+)
 @click.option("-k", "--insecure", is_flag=True, help="Do not check the server's certificate.")
 @click.pass_context
 def get(
@@ -93,6 +117,9 @@ def get(
 
     The status line and the headers go to stderr, without the values of secret ones; the body goes to stdout,
     unpacked, piece by piece as it comes, so a pipe gets the body alone. With -i the headers go there, whole.
+
+    With --upstream, URL is a path, such as models: the first upstream is asked, and when it cannot answer the next.
+    The key of a provider that is asked at its own address is taken from the environment (OPENAI_API_KEY and so on).
 
     \b
     Exit status:

@@ -36,6 +36,11 @@ class NetworkStream:
         self._switched = switched
         self._over: NetworkStream | None = None  # TLS on this
 
+    @property
+    def speaks_http(self) -> bool:
+        """Whether the connection is still its response's."""
+        return self._switched is None
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Some bytes, or b"" once the peer has ended its side.
 

@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from functools import lru_cache, partial
 from typing import Any, cast
 
-import attrs
-
 from ..config import Limits, PoolConfig
-from ..errors import LocalProtocolError, PoolFull, TrioPoolError, UnsupportedProtocol, UsageError
-from ..headers import RawHeaders, encode_headers
+from ..errors import PoolFull, TrioPoolError, UsageError
+from ..headers import RawHeaders
 from ..messages import Content, Request
-from ..response import BodyIterator, Response
-from ..urls import DEFAULT_PORTS, Origin, is_host
+from ..response import Response
+from ._heads import KnownHeads, place_of
 from ._library import Library
 from ._network import NetworkStream
 from ._trace import RECEIVE_BODY, Trace, TracedContent
@@ -33,44 +30,7 @@ from ._trace import RECEIVE_BODY, Trace, TracedContent
 RETRY_COUNT = b"x-stainless-retry-count"
 """The header in which the OpenAI and Anthropic SDKs count their own retries."""
 
-_SCHEMES = {b"http": "http", b"ws": "http", b"https": "https", b"wss": "https"}
 _VERSIONS = {"HTTP/1.1": b"HTTP/1.1", "HTTP/1.0": b"HTTP/1.0"}
-_TARGET = re.compile(rb"[\x21-\x7e]+")
-_NAMES = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: [!#$%&'*+\-.^_`|~0-9A-Za-z]+)*")  # RFC 9110 section 5.6.2
-_BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
-
-
-@attrs.frozen
-class _Place:
-    origin: Origin
-    authority: bytes
-    prefix: str
-
-
-@lru_cache(maxsize=4096)
-def _place_of(scheme: bytes, host: bytes, port: int | None, sni: str | None) -> _Place:
-    """Where a request goes, from the parts of its URL."""
-    if scheme not in _SCHEMES:
-        raise UnsupportedProtocol(f"the URL's scheme {scheme.decode('ascii', 'replace')!r} is neither http nor https")
-    kind, name = _SCHEMES[scheme], host.decode("ascii")
-    if not is_host(name):
-        raise UnsupportedProtocol(f"the URL's host {name!r} is none")
-    origin = Origin(kind, name, port or DEFAULT_PORTS[kind], sni=sni if sni and kind == "https" else None)
-    shown = f"[{name}]" if ":" in name else name
-    authority = shown if origin.port == DEFAULT_PORTS[kind] else f"{shown}:{origin.port}"
-    return _Place(origin, authority.encode("ascii"), f"{kind}://{authority}")
-
-
-def checked(raw: RawHeaders) -> RawHeaders:
-    """Header fields, as they may go on the wire.
-
-    :raises LocalProtocolError: one is illegal.
-    """
-    names = b" ".join([name for name, _ in raw])
-    values = b"\t".join([value for _, value in raw])
-    if names.count(b" ") != len(raw) - 1 or not _NAMES.fullmatch(names) or _BAD_IN_VALUE.search(values):
-        return encode_headers(raw)  # which says what is wrong
-    return [(name, value.strip(b" \t")) for name, value in raw]
 
 
 class Adapter:
@@ -97,6 +57,7 @@ class Adapter:
         self._config = config
         self._full_as_response = full_as_response
         self._is_to_warn = retries
+        self._heads = KnownHeads()
         self._limits_of = lru_cache(maxsize=256)(self._make_limits)
 
     async def handle(self, request: Any) -> Any:
@@ -120,20 +81,19 @@ class Adapter:
 
     def _request(self, request: Any) -> Request:
         url, extensions = request.url, request.extensions
-        place = _place_of(url.raw_scheme, url.raw_host, url.port, _text(extensions.get("sni_hostname")))
+        place = place_of(url.raw_scheme, url.raw_host, url.port, _text(extensions.get("sni_hostname")))
         path: bytes = url.raw_path
         target = extensions.get("target", path)
-        if not isinstance(target, bytes) or not _TARGET.fullmatch(target):
-            raise LocalProtocolError("the request's target has a character that must not be there")
-        raw = checked(request.headers.raw)
-        if not raw or (raw[0][0] != b"Host" and not any(name.lower() == b"host" for name, _ in raw)):
-            raw.insert(0, (b"Host", place.authority))
+        if type(target) is not bytes:
+            raise UsageError("the extension `target` is bytes")
+        raw: RawHeaders = request.headers.raw
         if self._is_to_warn:
             self._look_for_retries(raw)
         limits = self._limits(extensions.get("timeout"))
         body = self._content(request.stream, raw)
-        url = place.prefix + path.decode("ascii")
-        return Request.prepared(request.method, url, place.origin, target, raw, body, limits)
+        return self._heads.prepare(
+            request.method, place, target, raw, body, limits, place.prefix + path.decode("ascii")
+        )
 
     def _content(self, stream: Any, raw: RawHeaders) -> Content | None:
         """The body: bytes where it is there whole, so that it can be sent again."""
@@ -148,7 +108,8 @@ class Adapter:
         if timeout is None:
             return self._config.limits
         try:
-            return self._limits_of(*(timeout.get(key) for key in ("connect", "read", "write", "pool")))
+            get = timeout.get
+            return self._limits_of(get("connect"), get("read"), get("write"), get("pool"))
         except (AttributeError, TypeError):
             raise UsageError("the extension `timeout` is a mapping of seconds") from None
 
@@ -167,6 +128,7 @@ class Adapter:
             write=given[2],
             acquire=given[3],
             total=own.total_timeout,
+            dials_apart=True,
         )
 
     def _look_for_retries(self, raw: RawHeaders) -> None:
@@ -201,7 +163,7 @@ class Adapter:
         network = NetworkStream(stream, core, switched)
         return self._library.response(
             response.status_code,
-            headers=response.headers.raw,
+            headers=response._head.headers,
             stream=self._library.body(response, self._library, network, trace),
             extensions={
                 "http_version": _VERSIONS[response.http_version],
@@ -229,7 +191,8 @@ class Body:
         self._library = library
         self._network = network
         self._trace = trace
-        self._pieces: BodyIterator[bytes] | None = None
+        self._next = response.next_raw if network.speaks_http else self._no_more
+        self._is_told = False  # of a trace, that it begins
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -238,16 +201,15 @@ class Body:
         try:
             if self._trace is not None:
                 return await self._traced(self._trace)
-            return await self._next()
+            piece = await self._next()
         except TrioPoolError as error:
             raise self._library.translate(error) from error
+        if piece:
+            return piece
+        raise StopAsyncIteration
 
-    async def _next(self) -> bytes:
-        if self._pieces is None:
-            if self._response._exchange.surplus is not None:
-                raise StopAsyncIteration  # the bytes are those of another protocol
-            self._pieces = self._response.iter_raw()
-        return await self._pieces.__anext__()
+    async def _no_more(self) -> bytes:
+        return b""
 
     async def aclose(self) -> None:
         """Leave the response: its connection is kept if the rest is there already, else closed."""
@@ -262,16 +224,18 @@ class Body:
             await trace.closed()
 
     async def _traced(self, trace: Trace) -> bytes:
-        if self._pieces is None:
+        if not self._is_told:
+            self._is_told = True
             await trace.start(RECEIVE_BODY)
         try:
-            return await self._next()
-        except StopAsyncIteration:
-            await trace.complete()
-            raise
+            piece = await self._next()
         except BaseException as error:
             await trace.fail(error)
             raise
+        if piece:
+            return piece
+        await trace.complete()
+        raise StopAsyncIteration
 
 
 def _text(name: Any) -> str | None:

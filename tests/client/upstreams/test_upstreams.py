@@ -209,6 +209,20 @@ async def test_a_hook_may_sign_at_the_last_moment(autojump_clock: trio.testing.M
         assert host.seen
 
 
+@pytest.mark.parametrize(
+    "options", [{"timeouts": 5}, {"json": {}, "content": b""}, {"idempotency_key": 5}, {"headers": {"a b": "c"}}]
+)
+async def test_nonsense_is_refused_before_anything_is_sent(options: dict[str, Any]) -> None:
+    world = World(Host())
+    async with world.open({"requests_per_minute": 5}) as client:
+        with pytest.raises(TrioPoolError) as caught:
+            await client.post("/x", **options)
+        assert caught.value.attempts == ()
+        assert_at_rest(client)
+        assert turnstile(client).group.members[0].limiter.requests.level == 5
+    assert world.hosts[0].seen == []
+
+
 # ---- what is refused when the client is opened ----
 
 
@@ -398,7 +412,7 @@ async def test_a_stream_that_begins_with_an_error_is_an_answer_of_that_status() 
     world = World(Host(response(bad, EVENTS, chunked=True)), Host(response(b"data: 1\n\ndata: [DONE]\n\n", EVENTS)))
     async with world.open({}, {"priority": 1}) as client:
         async with client.stream("POST", PATH, json=BODY) as answer:
-            assert [event.data async for event in answer.iter_events()] == ["1", "[DONE]"]
+            assert [event.data async for event in answer.iter_events()][:1] == ["1"]
             assert results(answer.attempts) == [("a", "503"), ("b", "200")]
         assert_at_rest(client)
 
@@ -407,7 +421,7 @@ async def test_a_stream_that_begins_with_an_error_is_an_answer_of_that_status() 
 async def test_a_stream_that_begins_well_is_given_whole(coding: str) -> None:
     import gzip
 
-    body = b": hello\n\ndata: 1\n\ndata: 2\n\n"
+    body = b": hello\n\ndata: 1\n\ndata: 2\n\ndata: [DONE]\n\n"
     fields = [EVENTS, "Content-Encoding: gzip"] if coding else [EVENTS]
     head, body = (
         response(b"", *fields, length=len(gzip.compress(body) if coding else body)),
@@ -416,7 +430,7 @@ async def test_a_stream_that_begins_well_is_given_whole(coding: str) -> None:
     world = World(Host([head, *(body[at : at + 1] for at in range(len(body)))]))
     async with world.open() as client:
         async with client.stream("POST", PATH, json=BODY) as answer:
-            assert [event.data async for event in answer.iter_events()] == ["1", "2"]
+            assert [event.data async for event in answer.iter_events()][:2] == ["1", "2"]
             assert answer._provider is not None
         assert_at_rest(client)
 
@@ -493,6 +507,22 @@ async def test_nothing_is_sent_in_a_pause(autojump_clock: trio.testing.MockClock
     assert [event.upstream for event in world.kinds(UpstreamPaused)] == ["a"]
 
 
+async def test_a_request_in_the_pools_line_is_not_sent_in_a_pause(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(SILENCE))
+    config = PoolConfig(acquire_timeout=30, retry_attempts=2)
+    async with world.open({"max_connections": 1}, config=config) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(1)
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(1)
+        world.connections[0].send(error("rate_limit_exceeded", "429 Slow", "Retry-After: 5"))
+    times = world.hosts[0].times
+    assert len(times) == 3
+    assert min(times[1:]) >= 7
+    assert len(world.connections) == 1, "a connection that was whole was not kept"
+    assert_at_rest(client)
+
+
 async def test_requests_wait_in_line_for_the_minute_instead_of_drawing_refusals(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -518,6 +548,21 @@ async def test_requests_wait_in_line_for_the_minute_instead_of_drawing_refusals(
     assert all(sum(a <= b < a + 1 for b in times[60:]) <= 2 for a in times[60:])
     waits = world.kinds(WaitedForUpstream)
     assert len(waits) >= 29
+
+
+async def test_what_was_sent_is_charged_and_what_was_not_is_not(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(otherwise=SILENCE))
+    async with world.open({"requests_per_minute": 10, "max_connections": 2}) as client, trio.open_nursery() as nursery:
+        for _ in range(6):
+            nursery.start_soon(client.get, "/x")
+        await trio.sleep(1e-9)
+        assert len(world.hosts[0].seen) == 2
+        assert turnstile(client).group.members[0].limiter.requests.level == pytest.approx(4)
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked()
+        assert_at_rest(client)
+        assert turnstile(client).group.members[0].limiter.requests.level == pytest.approx(8)
 
 
 async def test_tokens_are_charged_by_estimate_and_corrected_by_usage(autojump_clock: trio.testing.MockClock) -> None:
@@ -640,9 +685,19 @@ async def test_an_upstream_can_be_probed_without_traffic(autojump_clock: trio.te
         await trio.sleep(60)
         assert turnstile(client).group.members[0].breaker.state.value == "closed"
         assert_at_rest(client)
-    (probe,) = world.hosts[0].seen
+        (probe,) = world.hosts[0].seen
+        refused = len(world.hosts[0].refused)
+        world.hosts[0].is_down = True
+        for connection in world.hosts[0].connections:
+            connection.send(b"")
+        for _ in range(6):
+            await client.get("/x")
+        world.hosts[0].is_down = False
+        await trio.sleep(60)
+        assert turnstile(client).group.members[0].breaker.state.value == "closed"
+        assert len(world.hosts[0].seen) == 2
     assert (probe.method, probe.target, probe.header("authorization")) == ("GET", "/v1/health", "Bearer s3cret-1")
-    assert 2 <= len(world.hosts[0].refused) - 5 <= 5
+    assert 2 <= refused - 5 <= 5
 
 
 # ---- hedging ----
@@ -684,6 +739,28 @@ async def test_a_post_is_hedged_only_where_the_caller_allows_it(autojump_clock: 
         assert (await client.post(PATH, json=BODY, idempotency_key="k")).status_code == 200
         assert_at_rest(client)
     assert len(world.kinds(Hedged)) == 1
+
+
+async def test_where_no_other_is_free_there_is_no_rival_and_nobody_waits_for_one(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(Host(), Host(otherwise=SILENCE))
+    async with (
+        world.open({}, {"priority": 1, "max_concurrency": 1}, hedging=True) as client,
+        trio.open_nursery() as nursery,
+    ):
+        learn(client)
+        world.hosts[0].is_down = True
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(0.1)
+        world.hosts[0].is_down = False
+        world.hosts[0].otherwise = SILENCE
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(2)
+        assert (len(world.hosts[0].seen), len(world.hosts[1].seen)) == (1, 1)
+        assert turnstile(client).group.waiting == 0
+        nursery.cancel_scope.cancel()
+    assert not world.kinds(Hedged)
 
 
 async def test_a_rival_that_fails_leaves_the_first_in_the_race(autojump_clock: trio.testing.MockClock) -> None:
@@ -740,6 +817,7 @@ async def test_a_redirect_within_an_upstream_keeps_its_key_and_elsewhere_loses_i
         assert_at_rest(client)
     assert [received.header("authorization") for received in world.hosts[0].seen] == ["Bearer s3cret-1"] * 2
     assert world.hosts[1].seen[0].header("authorization") is None
+    assert len(world.hosts[0].connections) == 1
 
 
 async def test_google_keeps_its_model_in_the_path() -> None:

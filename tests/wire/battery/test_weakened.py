@@ -153,8 +153,8 @@ def sends_to_the_end(patch: pytest.MonkeyPatch) -> None:
     """An early answer stops nothing."""
     take = upload._Upload._take
 
-    def take_on(self: Any, data: bytes) -> bool:
-        return take(self, data) and not data
+    async def take_on(self: Any, data: bytes) -> bool:
+        return await take(self, data) and not data
 
     patch.setattr(upload._Upload, "_take", take_on)
 

@@ -14,7 +14,7 @@ from .doors import Everywhere, door
 from .gallery import HOST, OF_OPENSSL, Gallery
 from .issuing import DAY, NOW, Issued, issue
 
-CONFIG = PoolConfig(max_connections=1)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=1)
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 

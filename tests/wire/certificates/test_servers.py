@@ -15,7 +15,7 @@ from .doors import Everywhere, door
 from .gallery import BAD, GOOD, HOST, OF_OPENSSL, Gallery, self_signed, showing
 from .issuing import issue
 
-CONFIG = PoolConfig(max_connections=1)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=1)
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -29,7 +29,7 @@ from trio_pool._net.streams import connect_tcp
 
 from .peers import LOOPBACK, Visit, answer, answer_all, serving, tunnelling
 
-CONFIG = PoolConfig(max_connections=2, max_connections_per_host=2)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=2, max_connections_per_host=2)
 
 PUBLIC, OTHER_PUBLIC, PUBLIC_6 = "1.2.3.4", "1.2.3.5", "2606:4700::1111"
 

@@ -14,7 +14,7 @@ from trio_pool import ConnectTimeout, PoolClosed, PoolConfig, open_client
 
 from .peers import Visit, Wires, answer_all, serving
 
-CONFIG = PoolConfig(max_connections=2, max_connections_per_host=2, connection_timeout=5.0)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=2, max_connections_per_host=2, connection_timeout=5.0)
 
 CONSENT = b"HTTP/1.1 200 Connected\r\n\r\n"
 

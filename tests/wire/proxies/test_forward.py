@@ -12,7 +12,7 @@ from trio_pool import PoolConfig, Request, TLSError, open_client, open_pool
 from .peers import Visit, Wires, answer, answer_all, fields_of, in_turn, secured, serving
 from .said import BASIC, CREDENTIALS, assert_silent
 
-CONFIG = PoolConfig(max_connections=2)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=2)
 
 
 async def test_the_proxy_is_asked_for_the_whole_url(wires: Wires) -> None:

@@ -13,7 +13,7 @@ from trio_pool import PoolConfig, SystemNetwork, TLSError, open_client
 
 from .peers import LOOPBACK, Visit, Wires, answer_all, fields_of, serving
 
-CONFIG = PoolConfig(max_connections=2)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=2)
 
 
 def has_ipv6() -> bool:

@@ -12,7 +12,7 @@ from trio_pool import ConnectError, PoolConfig, ProxyError, open_client
 from .peers import LOOPBACK, Visit, Wires, answer, answer_all, fields_of, secured, serving
 from .real import PASSWORD, USER, Proxies
 
-CONFIG = PoolConfig(max_connections=2)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=2)
 
 CREDENTIALS = f"{quote(USER)}:{quote(PASSWORD)}@"
 

@@ -12,7 +12,7 @@ from trio_pool import ConnectError, PoolConfig, ProxyError, TLSError, UsageError
 from .peers import Peer, Visit, Wires, answer_all, fields_of, in_turn, serving
 from .said import CREDENTIALS, PASSWORD, USER, assert_silent
 
-CONFIG = PoolConfig(max_connections=2, max_connections_per_host=2)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=2, max_connections_per_host=2)
 
 NO_PASSWORD, BY_PASSWORD, NOTHING_DOES = b"\x05\x00", b"\x05\x02", b"\x05\xff"
 

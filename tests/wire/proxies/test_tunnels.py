@@ -13,7 +13,7 @@ from trio_pool import ConnectError, PoolConfig, ProxyError, TLSError, open_clien
 from .peers import Peer, Visit, Wires, answer, answer_all, fields_of, in_turn, secured, serving, tunnelling
 from .said import BASIC, CREDENTIALS, assert_silent, words_of
 
-CONFIG = PoolConfig(max_connections=2, max_connections_per_host=2)
+CONFIG = PoolConfig(retry_attempts=1, max_connections=2, max_connections_per_host=2)
 
 CONSENT = b"HTTP/1.1 200 Connected\r\n\r\n"
 
