@@ -210,7 +210,7 @@ class EventStream:
         counted = "" if self._timeouts.pings_count else ", pings and comments not counted"
         words = f"no {what} event came within {self._patience():g} s{counted}"
         error = self._exchange.error(ReadTimeout, words, f"Raise {name} if it may take longer.")
-        error.attempts = self._response._attempts
+        error.attempts = self._response.attempts
         return error
 
     # ---- events ----
@@ -296,5 +296,5 @@ class EventStream:
         answer = f"It was the answer {response.status_code}." if response.status_code >= 400 else ""
         error = self._exchange.error(kind, f"{what}, after {count}", answer)
         assert isinstance(error, kind)
-        error.count, error.received, error.attempts = received.count, received.all(), response._attempts
+        error.count, error.received, error.attempts = received.count, received.all(), response.attempts
         return error

@@ -439,7 +439,7 @@ class Response:
         except BaseException as error:
             self._release()
             if isinstance(error, TrioPoolError) and not error.attempts:
-                error.attempts = self._attempts
+                error.attempts = self.attempts
             raise
         finally:
             self._is_reading = False

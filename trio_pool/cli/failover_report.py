@@ -77,8 +77,8 @@ def _share(value: float) -> str:
 def caption(schedule: Schedule) -> str:
     """What the table counts."""
     return (
-        f"{schedule.rate:g} requests/s for {schedule.seconds:g} s, the same ones each time: to one provider by turns, or "
-        f"to all as upstreams of one client. One provider is killed after {schedule.seconds * DEATH:.1f} s, one lets "
+        f"{schedule.rate:g} requests/s for {schedule.seconds:g} s, the same ones each time: to one provider by turns, "
+        f"or to all as upstreams of one client. One is killed after {schedule.seconds * DEATH:.1f} s, one lets "
         f"{limit_for(schedule)} requests/s through and refuses the others with 429, one is healthy. A caller gives up "
         f"after {TIMEOUT:g} s."
     )
@@ -90,6 +90,6 @@ def sentence(results: list[Availability]) -> str:
     return (
         f"Sent to one provider each, {_share(once.available)} of the requests were answered, and "
         f"{_share(retried.available)} with up to {retried.way.attempts} tries; with failover "
-        f"{_share(failover.available)}, by {failover.attempts:.2f} tries a request. The provider with the limit then had to "
-        f"refuse {failover.limited}, and {once.limited} before."
+        f"{_share(failover.available)}, by {failover.attempts:.2f} tries a request. The provider with the limit "
+        f"refused {failover.limited} of them, and {once.limited} when each was sent to one provider and tried once."
     )
