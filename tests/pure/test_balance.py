@@ -318,3 +318,37 @@ def test_who_waits_for_one_upstream_alone_is_not_forgotten_when_the_last_healthy
     granted = [decision for decision in one.decisions if isinstance(decision, Granted)]
     assert [decision.place for decision in granted] == [probe, alone]
     assert [decision.permit.member for decision in granted] == [second, first]
+
+
+def test_what_a_request_without_a_permit_was_told_is_heeded() -> None:
+    member = Member("a")
+    one = group(member)
+    one.told(member, Kind.LIMITED, 30.0, sent=0.0, now=1.0)
+    assert member.paused_until == 31.0
+    one.told(member, Kind.LIMITED, None, sent=0.5, now=2.0)  # sent before the pause began: nothing new
+    assert (member.paused_until, member.refusals) == (31.0, 0)
+    one.told(member, Kind.ANSWERED, 60.0, sent=2.0, now=2.0)  # no reason to wait
+    assert member.paused_until == 31.0
+    one.told(member, Kind.OVERLOADED, 60.0, sent=0.5, now=2.0)
+    assert member.paused_until == 62.0
+
+
+def test_usage_can_be_told_after_the_end_and_counts_once() -> None:
+    member = Member("a", limiter=RateLimiter(tokens_per_minute=1000.0))
+    one = group(member)
+    permit = asked(one, tokens=600.0)
+    one.ended(permit, Kind.SERVED, now=0.0)
+    assert member.limiter.tokens.level == 400.0
+    one.used(permit, 100.0, now=0.0)
+    one.used(permit, 900.0, now=0.0)
+    assert member.limiter.tokens.level == 900.0
+
+
+def test_usage_wakes_whoever_waits_for_it() -> None:
+    one = group(Member("a", limiter=RateLimiter(tokens_per_minute=1000.0)))
+    permit = asked(one, tokens=1000.0)
+    place = one.ask(0.0, tokens=500.0)
+    assert isinstance(place, Place)
+    one.decisions.clear()
+    one.used(permit, 10.0, now=0.0)
+    assert any(isinstance(decision, Granted) and decision.place is place for decision in one.decisions)

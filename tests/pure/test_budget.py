@@ -66,3 +66,14 @@ def test_what_is_kept_has_a_cap() -> None:
     assert budget.left(1e6) == LARGEST
     budget.refund()
     assert budget.left(1e6) == LARGEST
+
+
+@given(st.lists(st.integers(0, 30), max_size=20), st.floats(0, 50))
+def test_what_is_earned_at_once_is_what_is_earned_one_by_one(counts: list[int], later: float) -> None:
+    one, other = RetryBudget(now=0.0), RetryBudget(now=0.0)
+    for number, count in enumerate(counts):
+        for _ in range(count):
+            one.earn(number)
+    one.left(len(counts) + later)
+    other.earn(len(counts) + later, sum(counts))
+    assert abs(one.left(len(counts) + later) - other.left(len(counts) + later)) < 1e-6

@@ -219,3 +219,25 @@ def test_tries_are_counted_over_all_upstreams() -> None:
     answers = [judge(one, status=503, other=other) for other in (True, False) if one.begin(0.0)]
     assert [type(answer) for answer in answers] == [Again, Stop]
     assert list(itertools.islice((one.tries for _ in answers), 1)) == [3]
+
+
+def test_an_attempt_that_was_not_sent_after_all_costs_neither_a_try_nor_the_budget() -> None:
+    budget = RetryBudget(now=0.0)
+    one = course(budget=budget)
+    for _ in range(50):
+        assert isinstance(judge(one, status=503), Again)
+        assert one.begin(0.0)
+        one.withdraw()
+    assert one.tries == 1
+    one.close()
+    assert budget.left(0.0) == 10.0
+    assert one.begin(0.0)
+    one.withdraw()
+    one.close()
+    assert budget.left(0.0) == 10.0
+
+
+@pytest.mark.parametrize("status", [501, 505, 520, 599])
+def test_a_failure_that_no_list_has_is_not_tried_again(status: int) -> None:
+    assert judge(course(), status=status, other=True) == Stop("nothing to retry", Kind.FAILED)
+    assert isinstance(judge(course(), status=status, should_retry=True), Again)

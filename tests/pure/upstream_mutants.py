@@ -193,7 +193,7 @@ MUTANTS = (
     # ---- budget ----
     Mutant(budget, "it goes below zero", "if self.left(now) < 1:", "if self.left(now) <= 0:"),
     Mutant(budget, "it has no cap", "min(self._left + amount, self._largest)", "self._left + amount"),
-    Mutant(budget, "requests earn nothing", "        self._add(self._share)", "        pass"),
+    Mutant(budget, "requests earn nothing", "        self._add(self._share * requests)", "        pass"),
     Mutant(budget, "time is counted twice", "            self._at = now\n        return", "        return"),
     Mutant(budget, "a refund is lost", "        self._add(1)", "        pass"),
     # ---- hedging ----
@@ -248,7 +248,8 @@ MUTANTS = (
     Mutant(
         ratelimit,
         "a request is cancelled twice",
-        "            return\n        self._answer(charge)\n        charge.is_settled = True\n        self.requests",
+        "            return\n        self._answer(charge)\n"
+        "        charge.is_settled = charge.is_told = True\n        self.requests",
         "            pass\n        self._answer(charge)\n        self.requests",
     ),
     Mutant(
@@ -324,8 +325,8 @@ MUTANTS = (
     Mutant(
         retry,
         "a retry that was sent is refunded",
-        "        self.tries += 1\n        self._holds = False\n",
-        "        self.tries += 1\n",
+        "        self._held, self._holds = self._holds, False\n",
+        "        self._held = self._holds\n",
     ),
     Mutant(retry, "no floor", "now + outcome.wait + (own or chance * FIRST_WAIT)", "now + own"),
     Mutant(
@@ -368,8 +369,8 @@ MUTANTS = (
     Mutant(
         balance,
         "lost wake-up: what has ended",
-        "        self._note(member, *before)\n        self._settle(now)\n\n    # ---- telling",
-        "        self._note(member, *before)\n\n    # ---- telling",
+        "        self._note(member, *before)\n        self._settle(now)\n\n    def used",
+        "        self._note(member, *before)\n\n    def used",
     ),
     Mutant(
         balance,

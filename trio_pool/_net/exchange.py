@@ -153,8 +153,18 @@ class Exchange:
         due = self.sent_at + self.limits.first_byte
         if self.received or self.send_error is not None:
             await self.pace(0)
-        else:
-            await self.wait(self._stream.wait_readable, due, ReadTimeout)  # nobody answers before being asked
+        elif not self.connection.ends_waits:
+            await self.wait(self._stream.wait_readable, due, ReadTimeout)
+        else:  # as `wait`, without a coroutine of its own: each costs the warm way half a microsecond
+            due = min(due, self.deadline)
+            before = self._arm(due)
+            try:
+                await self._stream.wait_readable()  # nobody answers before being asked
+            except (trio.ClosedResourceError, trio.BusyResourceError) as error:
+                self._explain(error)
+            finally:
+                self.connection.due = before
+            self._has_waited(due, ReadTimeout)
             self.receive_nowait()
             if self.events and type(head := self.events[0]) is Head:
                 self.head, self.head_at = head, self.connection.now()
@@ -423,23 +433,37 @@ class Exchange:
         self, until: Callable[[], Awaitable[None]], due: float, timeout: type[ReadTimeout | WriteTimeout]
     ) -> None:
         """Wait for the stream, until it is due or the total deadline comes: then the alarm clock closes the stream."""
-        connection = self.connection
-        if not connection.ends_waits:
-            await self._wait_in_scope(until, min(due, self.deadline), timeout)
+        due = min(due, self.deadline)
+        if not self.connection.ends_waits:
+            await self._wait_in_scope(until, due, timeout)
             return
-        before, due = connection.due, min(due, self.deadline)
-        connection.due = due
-        if due < connection.armed:
-            connection.watch(connection)
+        before = self._arm(due)
         try:
             await until()
-        except trio.ClosedResourceError:
-            if not connection.is_overdue:
-                raise self.error(ReadError, "the connection was closed from elsewhere") from None
-        except trio.BusyResourceError:
-            raise self._busy() from None
+        except (trio.ClosedResourceError, trio.BusyResourceError) as error:
+            self._explain(error)
         finally:
-            connection.due = before  # another task's, where this one was refused
+            self.connection.due = before
+        self._has_waited(due, timeout)
+
+    def _arm(self, due: float) -> float:
+        """Tell the alarm clock of a wait. When the one before is due, of a task that will not let this one in."""
+        connection = self.connection
+        before, connection.due = connection.due, due
+        if due < connection.armed:
+            connection.watch(connection)
+        return before
+
+    def _explain(self, error: trio.ClosedResourceError | trio.BusyResourceError) -> None:
+        """Why a wait came to nothing."""
+        if isinstance(error, trio.BusyResourceError):
+            raise UsageError("two tasks read one response at once", origin=self.request.origin) from None
+        if not self.connection.is_overdue:
+            raise self.error(ReadError, "the connection was closed from elsewhere") from None
+
+    def _has_waited(self, due: float, timeout: type[ReadTimeout | WriteTimeout]) -> None:
+        """A wait is over: because of the alarm clock, or not."""
+        connection = self.connection
         if connection.is_overdue:
             raise self.timed_out(None if due == self.deadline else timeout)
         connection.yielded_at = connection.now()
@@ -452,16 +476,11 @@ class Exchange:
         try:
             with trio.CancelScope(deadline=due) as scope:
                 await until()
-        except trio.ClosedResourceError:
-            raise self.error(ReadError, "the connection was closed from elsewhere") from None
-        except trio.BusyResourceError:
-            raise self._busy() from None
+        except (trio.ClosedResourceError, trio.BusyResourceError) as error:
+            self._explain(error)
         if scope.cancelled_caught:
             raise self.timed_out(None if due == self.deadline else timeout)
         await self.pace(0)
-
-    def _busy(self) -> UsageError:
-        return UsageError("two tasks read one response at once", origin=self.request.origin)
 
     async def be_fair(self, size: int) -> None:
         """What every public await owes the other tasks: see the module's docstring."""

@@ -21,7 +21,7 @@ from functools import lru_cache
 
 import trio
 
-from .streams import Stream
+from .streams import Stream, poll_of
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 
@@ -38,7 +38,9 @@ class TLSStream:
     __slots__ = (
         "_decrypted",
         "_has_ended",
+        "_has_more",
         "_incoming",
+        "_is_readable",
         "_outgoing",
         "_owed",
         "_stream",
@@ -53,6 +55,8 @@ class TLSStream:
         self._unsent: bytes | memoryview = b""  # ciphertext that the network did not take yet
         self._owed = 0  # plaintext bytes in it, which the caller offers again
         self._has_ended = False  # whether the peer has said close_notify
+        self._has_more = False  # whether a record may have held more plaintext than was asked for
+        self._is_readable = poll_of(stream) or stream.readable
         self._decrypted = b""  # plaintext that a look at the stream has turned up
         self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
 
@@ -85,7 +89,7 @@ class TLSStream:
         if self._decrypted:
             data, self._decrypted = self._decrypted[:max_bytes], self._decrypted[max_bytes:]
             return data
-        if not (self._has_ended or self._incoming.pending or self.ssl_object.pending()):
+        if not (self._has_ended or self._has_more or self._incoming.pending):
             self._try_to_fill()  # to read from nothing would cost an exception
         while True:
             try:
@@ -96,6 +100,7 @@ class TLSStream:
             except ssl.SSLZeroReturnError:
                 data = b""
             self._has_ended = not data
+            self._has_more = len(data) == max_bytes
             return data
 
     def send_nowait(self, data: bytes | memoryview) -> int:
@@ -111,7 +116,7 @@ class TLSStream:
         """Whether plaintext, the end, or an error is there. Feeds on session tickets without minding them."""
         if self._decrypted:
             return True
-        if not (self._has_ended or self._incoming.pending or self.ssl_object.pending() or self._stream.readable()):
+        if not (self._has_ended or self._has_more or self._incoming.pending or self._is_readable()):
             return False
         try:
             self._decrypted = self.recv_nowait(_RECORDS)
@@ -123,7 +128,7 @@ class TLSStream:
 
     def wait_readable(self) -> Awaitable[None]:
         """Wait until more ciphertext is there, unless some or plaintext is."""
-        if self._decrypted or self._incoming.pending or self.ssl_object.pending():
+        if self._decrypted or self._has_more or self._incoming.pending:
             return trio.lowlevel.checkpoint()  # noqa: ASYNC105  # whoever waits awaits it
         return self._stream.wait_readable()
 

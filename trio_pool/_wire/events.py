@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from ..headers import RawHeaders
+
+PLAIN_FIELD = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n")
+"""A field in the lines of a plain head."""
 
 
 class Head(NamedTuple):
     """A final response's status line and header fields.
 
+    :ivar fields: the fields, or, where they are plain, their lines, which `headers` takes apart.
     :ivar closes: whether the server ends the connection with this response.
     :ivar keepalive: the seconds for which it says that it keeps the connection, or None.
     :ivar codings: the values of its Content-Encoding fields.
@@ -18,10 +23,15 @@ class Head(NamedTuple):
     status_code: int
     reason: str
     http_version: str
-    headers: RawHeaders
+    fields: RawHeaders | bytes
     closes: bool
     keepalive: float | None
     codings: list[str]
+
+    @property
+    def headers(self) -> RawHeaders:
+        """The fields, in order: a list of the caller's own."""
+        return PLAIN_FIELD.findall(self.fields) if isinstance(self.fields, bytes) else list(self.fields)
 
 
 class Interim(NamedTuple):

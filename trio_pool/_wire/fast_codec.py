@@ -24,7 +24,7 @@ from ..config import WireLimits
 from ..errors import LocalProtocolError
 from ..headers import RawHeaders
 from ..messages import Kept, Request
-from .events import ENDED, ENDED_FOR_GOOD, End, Event, Head, Violation
+from .events import ENDED, ENDED_FOR_GOOD, PLAIN_FIELD, End, Event, Head, Violation
 from .meanings import NOT_READY, cut_short, keepalive_of, says_close
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ _HEAD = re.compile(
     rb"HTTP/1\.1 ([2-9]\d\d)(?: ([\x20-\x7e]*+))?+\r\n"
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+(?<![\t ])\r\n)*+)\r\n"
 )
-_FIELD = re.compile(rb"([^:]++):[\t ]*+([^\r]*+)\r\n")
+_TELLING_FIELD = re.compile(
+    rb"\n(connection|content-encoding|content-length|keep-alive|transfer-encoding):[\t ]*+([^\r]*+)"
+)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _HALF_A_CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{0,8}\r?")
 _LONGEST_CHUNK_LINE = 10
@@ -46,10 +48,8 @@ _REQUEST_HEAD = re.compile(
 )
 """A request's head as the reference would write it: method, target, and fields as h11's patterns have them."""
 
-_FRAMING = frozenset(
-    {b"connection", b"content-encoding", b"content-length", b"host", b"keep-alive", b"transfer-encoding"}
-)
-"""Names of fields that are plain only once."""
+_FRAMING = frozenset({b"connection", b"content-length", b"host", b"transfer-encoding"})
+"""Names of a request's fields that are plain only once."""
 
 _MORE_THAN_A_RESPONSE = frozenset({b"transfer-encoding", b"upgrade", b"expect"})
 _BODILESS = frozenset({b"204", b"304"})
@@ -159,28 +159,28 @@ class FastCodec:
 
     def _understand(self, found: re.Match[bytes]) -> Head | None:
         """The head and, in `_expected` and `_closes`, the framing; None where it is not plain."""
-        code, reason, block = found.groups()
-        fields = _FIELD.findall(block)
-        by_name = {name.lower(): value for name, value in fields}
-        if found.end() > self._limits.head or len(fields) > self._limits.fields:
+        code, reason, lines = found.groups()
+        if found.end() > self._limits.head or lines.count(b"\n") > self._limits.fields:
             return None
-        if len(by_name) != len(fields) and _repeats_framing(fields):
-            return None
+        telling = _TELLING_FIELD.findall(b"\n" + lines.lower())
+        by_name = dict(telling)
+        if len(by_name) != len(telling):
+            return None  # one of them stands twice
         get = by_name.get
         expected = self._framing(code, get(b"content-length"), get(b"transfer-encoding"))
-        if expected is None:
+        if expected is None or (expected < 0 and _as_it_stands(lines, b"transfer-encoding") != b"chunked"):
             return None
         self._expected = expected
-        connection, keepalive, coding = get(b"connection"), get(b"keep-alive"), get(b"content-encoding")
+        connection, keepalive = get(b"connection"), get(b"keep-alive")
         self._closes = closes = connection is not None and connection != b"keep-alive" and says_close(connection)
         return Head(
             int(code),
             "" if reason is None else reason.decode("latin-1"),
             "HTTP/1.1",
-            fields,
+            lines,
             closes,
             None if keepalive is None else keepalive_of(keepalive),
-            [] if coding is None else [coding.decode("latin-1")],
+            [_as_it_stands(lines, b"content-encoding").decode("latin-1")] if b"content-encoding" in by_name else [],
         )
 
     def _framing(self, code: bytes, length: bytes | None, coding: bytes | None) -> int | None:
@@ -306,6 +306,12 @@ class FastCodec:
         self._hand_over(self._head)
         if self._left:
             self._by_reference(b"2\r\nx" if self._left > 2 else b"1\r\nx" + _CRLF[: 2 - self._left])
+
+
+def _as_it_stands(lines: bytes, name: bytes) -> bytes:
+    """The value of a field that is there once, in its own case."""
+    fields: RawHeaders = PLAIN_FIELD.findall(lines)
+    return next(value for found, value in fields if found.lower() == name)
 
 
 def _joined(pieces: list[bytes]) -> list[Event]:

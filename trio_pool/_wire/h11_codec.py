@@ -252,7 +252,7 @@ def _read_head(event: h11.Response | h11.InformationalResponse, dropped: RawHead
         status_code=event.status_code,
         reason=event.reason.decode("latin-1"),
         http_version="HTTP/" + event.http_version.decode("ascii"),
-        headers=[*event.headers.raw_items(), *dropped],
+        fields=[*event.headers.raw_items(), *dropped],
         closes=closes,
         keepalive=keepalive,
         codings=codings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -801,6 +802,40 @@ async def test_who_waits_when_the_pool_closes_is_told() -> None:
                 nursery.start_soon(ask, client)
             await trio.testing.wait_all_tasks_blocked()
     assert sorted(failures) == ["PoolClosed", "PoolClosed", "ReadError"]
+
+
+async def test_a_response_that_is_dropped_gives_its_permit_back() -> None:
+    world = World(Host(response(b"a", length=2)))
+    async with world.open({"max_concurrency": 1}) as client:
+        with pytest.warns(ResourceWarning, match="for a was dropped"):
+            await client.stream("GET", "/x").__aenter__()
+            gc.collect()
+        await trio.testing.wait_all_tasks_blocked()
+        assert_at_rest(client)
+        assert (await client.get("/x")).status_code == 200
+
+
+async def test_who_waits_for_a_pause_to_end_is_told_at_once_when_the_pool_closes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(Host(error("rate_limit_exceeded", "429 Slow", "Retry-After: 9")))
+    failures: list[str] = []
+
+    async def ask(client: Client) -> None:
+        try:
+            await client.get("/x", timeouts=Timeouts(acquire=30))
+        except TrioPoolError as caught:
+            failures.append(type(caught).__name__)
+
+    async with trio.open_nursery() as nursery:
+        async with world.open(config=PoolConfig(retry_attempts=1)) as client:
+            await ask(client)
+            for _ in range(3):
+                nursery.start_soon(ask, client)
+            await trio.sleep(1)
+        assert trio.current_time() == 1
+    assert failures == ["PoolClosed"] * 3
+    assert trio.current_time() == 1
 
 
 async def test_a_redirect_within_an_upstream_keeps_its_key_and_elsewhere_loses_it() -> None:

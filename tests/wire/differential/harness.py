@@ -19,7 +19,7 @@ import attrs
 import h11
 
 from trio_pool import LocalProtocolError, Request
-from trio_pool._wire.events import End, Event, Switched, Violation
+from trio_pool._wire.events import End, Event, Head, Switched, Violation
 from trio_pool.config import WireLimits
 
 
@@ -260,6 +260,9 @@ def shown(events: Sequence[Event]) -> Iterator[str]:
         if body:
             yield repr(bytes(body))
             body.clear()
+        if isinstance(event, Head):
+            yield repr(event._replace(fields=event.headers))  # which a codec may leave as they stood
+            continue
         yield f"illegal piece: {event!r}" if isinstance(event, (bytes, bytearray, memoryview)) else repr(event)
     if body:
         yield repr(bytes(body))

@@ -40,13 +40,20 @@ class Mutant:
 _REASON = r"(?: ([\x20-\x7e]*+))?+\r\n"
 _VALUE = r":[\t\x20-\x7e\x80-\xff]*+"
 _NAME = r'rb"((?:[!#$%&' + "'" + r"*+\-.^_`|~0-9A-Za-z]++:["
-_REPEATS = "if len(by_name) != len(fields) and _repeats_framing(fields):"
+_REPEATS = "if len(by_name) != len(telling):"
 _BAD_LENGTH = "not length.isdigit() or len(length) > 18"
+_TOO_MANY = 'lines.count(b"\\n") > self._limits.fields'
 _NO_BODY = 'frozenset({b"204", b"304"})'
 _OF_HEAD = '_ALL if request.method == "HEAD" else _BODILESS'
 _CODED = 'return -1 if coding == b"chunked" and'
 _READY = "self._is_ready = not (has_surplus or self._closes)"
 _FULL_CHUNK = "if size and data[end : end + 2] == _CRLF:"
+
+
+def _but_for(name: str) -> str:
+    """No field may stand twice but this one."""
+    return f"if len(by_name) != len([found for found, _ in telling if found != b{name!r}]) + (b{name!r} in by_name):"
+
 
 MUTANTS = (
     # ---- heads ----
@@ -70,35 +77,33 @@ MUTANTS = (
         "found.end() > self._limits.head",
         "found.end() - 1 > self._limits.head",
     ),
-    Mutant("no bound on the fields", "len(fields) > self._limits.fields", "False"),
+    Mutant("no bound on the fields", _TOO_MANY, "False"),
     Mutant(
         "a bound on the fields that is one too far",
-        "len(fields) > self._limits.fields",
-        "len(fields) - 1 > self._limits.fields",
+        _TOO_MANY,
+        'lines.count(b"\\n") - 1 > self._limits.fields',
     ),
     Mutant("values keep their last blanks", r"(?<![\t ])", ""),
     Mutant("values keep their last tabs", r"(?<![\t ])", r"(?<! )"),
-    Mutant("values keep their first blanks", r'rb"([^:]++):[\t ]*+([^\r]*+)\r\n"', r'rb"([^:]++): ?([^\r]*+)\r\n"'),
     Mutant(
         "names lose their case",
-        "fields = _FIELD.findall(block)",
-        "fields = [(name.lower(), value) for name, value in _FIELD.findall(block)]",
+        "            lines,\n            closes,",
+        "            lines.lower(),\n            closes,",
     ),
     # ---- framings ----
     Mutant("the last of several framings wins", _REPEATS, "if False:"),
-    Mutant("the last length wins", 'b"content-length", b"host", b"keep', 'b"host", b"keep'),
-    Mutant("the last coding wins", 'b"keep-alive", b"transfer-encoding"}', 'b"keep-alive"}'),
-    Mutant("the last connection field wins", '{b"connection", b"content-encoding"', '{b"content-encoding"'),
-    Mutant("the last patience wins", 'b"host", b"keep-alive", ', 'b"host", '),
-    Mutant("the last content coding wins", 'b"connection", b"content-encoding", ', 'b"connection", '),
+    Mutant("the last length wins", _REPEATS, _but_for("content-length")),
+    Mutant("the last coding wins", _REPEATS, _but_for("transfer-encoding")),
+    Mutant("the last connection field wins", _REPEATS, _but_for("connection")),
+    Mutant("the last patience wins", _REPEATS, _but_for("keep-alive")),
+    Mutant("the last content coding wins", _REPEATS, _but_for("content-encoding")),
     Mutant("a length with a plus", _BAD_LENGTH, "not length.lstrip(b'+').isdigit()"),
     Mutant("a length with blanks in it", _BAD_LENGTH, "not length.replace(b' ', b'').isdigit()"),
     Mutant("a length with underscores", _BAD_LENGTH, "not length.replace(b'_', b'').isdigit()"),
     Mutant("a length of any size", _BAD_LENGTH, "not length.isdigit()"),
     Mutant("the first of a list of lengths", _BAD_LENGTH, "not (length := length.partition(b',')[0]).isdigit()"),
     Mutant("no length is no body", _CODED, 'return 0 if coding is None else -1 if coding == b"chunked" and'),
-    Mutant("a coding in any case", _CODED, 'return -1 if coding is not None and coding.lower() == b"chunked" and'),
-    Mutant("a coding among others", _CODED, 'return -1 if coding is not None and coding.endswith(b"chunked") and'),
+    Mutant("a coding in any case", ' != b"chunked"):', '.lower() != b"chunked"):'),
     Mutant("a length goes before a coding", "if coding is not None or not length", "if not length"),
     Mutant("a coding goes before a length", "if length is not None:", "if length is not None and coding is None:"),
     Mutant("chunks where there is no body", "return 0 if coding is None else None", "return 0"),
@@ -115,10 +120,7 @@ MUTANTS = (
     Mutant("close is heard only alone", "says_close(connection)", "connection.lower() == b'close'"),
     Mutant("close is heard only in lower case", "says_close(connection)", "b'close' in connection.split(b', ')"),
     Mutant("nobody hears of patience", "else keepalive_of(keepalive)", "else None"),
-    Mutant(
-        "nobody hears of content codings", "[] if coding is None else [coding.decode", "[] if True else [coding.decode"
-    ),
-    # ---- bodies with a length ----
+    Mutant("nobody hears of content codings", 'if b"content-encoding" in by_name else []', "if False else []"),
     Mutant("surplus behind a body is no matter", _READY, "self._is_ready = not self._closes"),
     Mutant("a closing server is no matter", _READY, "self._is_ready = not has_surplus"),
     Mutant("surplus in the head's arrival", "self._end(left < 0)", "self._end(False)"),
