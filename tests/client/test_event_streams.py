@@ -10,9 +10,11 @@ import gzip
 import json
 import math
 import pickle
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain, count, repeat
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -21,6 +23,7 @@ import trio
 import trio.testing
 from providers.server import Script, open_provider
 
+import trio_pool
 from trio_pool import (
     Client,
     LimitExceeded,
@@ -882,3 +885,25 @@ async def test_over_real_sockets_each_protocol_ends_and_dies_as_it_does(name: st
                 assert caught.value.count <= most
                 assert list(caught.value.received) == events[: caught.value.count]
         assert client.pool.statistics().leased == 0
+
+
+# ---- docs/streams.md ----
+
+
+async def test_the_page_on_streams_does_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(trio_pool.__file__).parent.parent / "docs" / "streams.md").read_text(encoding="utf-8")
+    space: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        exec(compile(block, "docs/streams.md", "exec"), space)
+    async with open_provider() as server, open_client() as client:
+        server.script(Script(), Script(dies_after=3))
+        url = server.url + "/chat/completions"
+        said = await space["answer"](client, url, "who is there")
+        assert said[-1] == "[DONE]"
+        assert capsys.readouterr().out == ""
+        assert len(await space["answer"](client, url, "who is there")) <= 3
+        assert capsys.readouterr().out.startswith("cut off after ")
+    network = ScriptedNetwork([[HEAD, chunk(CHAT.failure)]])
+    async with open_client(network=network) as client:
+        assert await space["answer"](client, URL, "who is there") == []
+    assert "tell nobody" in capsys.readouterr().out
