@@ -261,7 +261,7 @@ async def test_whatever_follows_the_end_mark_the_stream_was_whole(
 
 
 async def test_events_after_the_end_mark_are_nobodys() -> None:
-    async with streamed(chunk(b"".join(CHAT.whole) + CHAT.text + CHAT.failure), chunk(CHAT.text), LAST) as it:
+    async with streamed(chunk(b"".join(CHAT.whole) + CHAT.text * 200 + CHAT.failure), chunk(CHAT.text), LAST) as it:
         await it.read("openai")
         assert [event.data for event in it.events[1:]] == ["[DONE]"]
         assert it.is_kept
@@ -845,11 +845,11 @@ async def test_what_came_of_a_stream_is_told_to_its_upstream(
         assert_at_rest(client)
 
 
-@pytest.mark.parametrize("name", ["chat", "responses"])
+@pytest.mark.parametrize("name", TONGUES)
 async def test_the_tokens_that_a_stream_used_are_charged(name: str, autojump_clock: trio.testing.MockClock) -> None:
     tongue = TONGUES[name]
     world = World(Host(reply(tongue.text, *tongue.whole)))
-    async with world.open({"provider": "openai", "tokens_per_minute": 6000.0}) as client:
+    async with world.open({"provider": tongue.dialect, "tokens_per_minute": 6000.0}) as client:
         bucket = turnstile(client).group.members[0].limiter.tokens
         before = bucket.level
         async with client.stream("POST", "x", json={"messages": "y" * 4000}) as answer:
