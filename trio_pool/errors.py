@@ -4,15 +4,18 @@ An error is a sentence that a tired person can act on: what happened, to which o
 after how long, and where there is something to try, what. The parts are attributes too, so that a program
 need not parse the sentence. Names follow httpx where httpx has one.
 
-No error holds a header's value, a body, or a URL's user information, query or fragment: secrets travel there.
+No error tells a header's value, a body, or a URL's user information, query or fragment: secrets travel there. Only the
+two errors of event streams have events of the body among their attributes, and neither their text nor their repr does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from .events import Attempt
+    from .sse import ServerSentEvent
     from .urls import Origin
 
 Phase = Literal[
@@ -186,8 +189,30 @@ class QuotaExceeded(TrioPoolError):
 
 
 class StreamIncomplete(TrioPoolError):
-    """An event stream ended without its end mark."""
+    """An event stream ended, or broke off, without its provider's end mark: the answer in it is not whole.
+
+    :ivar count: the events that came, all of which the caller has had.
+    :ivar received: the last of them: as many as 64 KiB of the stream hold, or those that came together with the last.
+    """
+
+    count: int = 0
+    received: Sequence[ServerSentEvent] = ()
 
 
 class StreamFailed(TrioPoolError):
-    """An event stream said that it failed."""
+    """An event stream said that it failed.
+
+    :ivar event: the event that said so, whole; what the provider says in words stands in its data.
+    :ivar codes: the error codes in it, such as "overloaded_error".
+    :ivar status_code: the status that such an error has as an answer, or None where that is not known.
+    :ivar retry_after: seconds after which to try again, as far as the event tells them, else None.
+    :ivar count: the events that came before it, all of which the caller has had.
+    :ivar received: the last of these: as many as 64 KiB of the stream hold, or those that came together with the last.
+    """
+
+    event: ServerSentEvent | None = None
+    codes: frozenset[str] = frozenset()
+    status_code: int | None = None
+    retry_after: float | None = None
+    count: int = 0
+    received: Sequence[ServerSentEvent] = ()

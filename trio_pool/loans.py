@@ -38,7 +38,7 @@ class Loan:
     def _kind(self) -> Kind:
         if self._exchange.was_broken_off:
             return Kind.BROKEN
-        return Kind.SERVED if self._exchange.complete else Kind.OURS
+        return Kind.SERVED if self._exchange.complete or self._exchange.is_whole else Kind.OURS
 
     def __del__(self) -> None:
         permit, self._permit = self._permit, None

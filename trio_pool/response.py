@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 import trio
 
@@ -27,6 +27,8 @@ from .messages import Timings
 from .sse import EventParser, ServerSentEvent
 
 if TYPE_CHECKING:
+    from ._core.dialects import Dialect, StreamJudge
+    from .event_streams import DialectName
     from .providers import Provider
 
 T = TypeVar("T")
@@ -57,6 +59,7 @@ class Response:
     _provider: Provider | None = None  # whose upstream answered
     _attempts: tuple[Attempt, ...] = ()
     _report: Callable[[int | None], None] | None = None  # is told the tokens that the answer says it used
+    _judge: StreamJudge | None = None  # of the body, where it is an event stream that says whether it is whole
     _headers: Headers | None = None
     _content: bytes | None = None
     _is_streamed = False
@@ -259,18 +262,49 @@ class Response:
         lines = LineDecoder(self.charset)
         return self._iterate(lines.feed, lines.flush, SLICE)
 
-    def iter_events(self) -> BodyIterator[ServerSentEvent]:
-        """The body as server-sent events, each at most 1 MiB.
+    def iter_events(
+        self,
+        dialect: Dialect | DialectName | Literal["upstream"] | None = "upstream",
+        *,
+        first_event: float | None = None,
+        between_events: float | None = None,
+        pings_count: bool = False,
+        max_event_bytes: float = 1_048_576,
+    ) -> BodyIterator[ServerSentEvent]:
+        """The body as server-sent events. The end mark is one of them, and so are pings that are events.
 
+        Where the dialect is known, the stream must say that it is whole. What comes after that is read for at most
+        0.1 s, so that the connection can be kept. The time of all of it is bounded by `Timeouts.total`.
+
+        :param dialect: the protocol that says how the stream ends: "openai", "anthropic", "google", "upstream" (the
+            default): that of the upstream that answered, if any; or None: none, and no end mark is asked for.
+        :param first_event: seconds that the caller may wait for the first event once the response's head is there
+            (None: 600 where there is a dialect, else no limit). Where it is given the connection may be silent for as
+            long, whatever the pool's `read_timeout` is; a `Timeouts.read` of the request itself still holds.
+        :param between_events: the same for each further event.
+        :param pings_count: whether pings and comments count as events there (False).
+        :param max_event_bytes: the longest line, and the longest data of one event (1,048,576 bytes).
+        :raises UsageError: for a nonsensical value, or as `iter_bytes`.
+        :raises ReadTimeout: an event did not come in time. (This and what follows are raised by iterating.)
+        :raises StreamIncomplete: the stream ended, or broke off, without its end mark.
+        :raises StreamFailed: it said that it failed.
         :raises LimitExceeded: an event is larger.
         """
-        parser = EventParser()
+        from ._core.dialects import StreamJudge
+        from .event_streams import EventStream, EventTimeouts, known_dialect
 
-        def finish() -> tuple[()]:
-            parser.finish()
-            return ()
-
-        return self._iterate(parser.feed, finish, SLICE)
+        if dialect == "upstream":
+            dialect = None if self._provider is None else self._provider.dialect
+        spoken = known_dialect(dialect)
+        timeouts = EventTimeouts(first=first_event, between=between_events, pings_count=pings_count)
+        parser, judge = EventParser(max_event_bytes), None if spoken is None else StreamJudge(spoken)
+        if self._content is not None:
+            stored = EventStream(self, parser, judge, timeouts, _Stored(self._content).receive)
+            return BodyIterator(self, stored.receive, None, stored.feed, stored.finish, SLICE)
+        decoder = self._begin()
+        self._judge = judge
+        events = EventStream(self, parser, judge, timeouts, None)
+        return BodyIterator(self, events.receive, decoder, events.feed, events.finish, SLICE)
 
     def _iterate(
         self, feed: Callable[[bytes], Iterable[T]], finish: Callable[[], Iterable[T]], slice_size: int = 0
@@ -337,15 +371,18 @@ class Response:
             self._exchange.drain_nowait()
         self._release()
 
-    async def leave(self) -> None:
+    async def leave(self, seconds: float = math.inf) -> None:
         """Leave a response of whose body little is to come: read up to 64 KiB of it, so that the connection is kept.
 
         What goes wrong in that ends the connection, and nothing else.
+
+        :param seconds: how long that may take (no limit but the request's own timeouts).
         """
+        receive = partial(self._exchange.receive, trio.current_time() + seconds)
         try:
             left = DRAIN_LIMIT
             while left > 0 and self._lease is not None and not self._exchange.complete:
-                left -= len(await self._receive(self._exchange.receive)) or left
+                left -= len(await self._receive(receive)) or left
         except TrioPoolError:
             pass
         self.close()
@@ -408,11 +445,13 @@ class Response:
         except BaseException as error:
             self._release()
             if isinstance(error, TrioPoolError) and not error.attempts:
-                error.attempts = self._attempts
+                error.attempts = self.attempts
             raise
         finally:
             self._is_reading = False
         if self._exchange.complete:
+            if self._judge is not None:
+                self._exchange.is_whole = self._judge.is_complete
             self._release()
         return result
 

@@ -41,6 +41,8 @@ class EventParser:
 
     :param max_event_bytes: the longest line, and the longest data of one event (1,048,576 bytes). `math.inf`
         for no bound.
+    :ivar signs: the comments, and the ends of events without data, that have come so far: signs of life that are no
+        events.
     :raises UsageError: for a bound that is not positive.
     """
 
@@ -56,6 +58,7 @@ class EventParser:
         self._id = ""
         self._retry: int | None = None
         self._failure = ""
+        self.signs = 0
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
         """The events that these bytes complete, in order; often none.
@@ -150,7 +153,7 @@ class EventParser:
                 continue
             self._check(len(line), "line")
             name, _, value = line.partition(b":")
-            handle = _FIELDS.get(name)  # a comment's name is empty
+            handle = _FIELDS.get(name)
             if handle is not None:
                 handle(self, value.removeprefix(b" "))
 
@@ -163,7 +166,12 @@ class EventParser:
             text = self._data[:-1].decode("utf-8", "replace")
             events.append(ServerSentEvent(self._type or "message", text, self._id, self._retry))
             self._data.clear()
+        else:
+            self.signs += 1
         self._type = ""
+
+    def _note_comment(self, _: bytes) -> None:
+        self.signs += 1
 
     def _add_data(self, value: bytes) -> None:
         self._data += value
@@ -183,6 +191,7 @@ class EventParser:
 
 
 _FIELDS = {
+    b"": EventParser._note_comment,  # a comment begins with the colon
     b"data": EventParser._add_data,
     b"event": EventParser._set_type,
     b"id": EventParser._set_id,

@@ -88,6 +88,18 @@ def test_google_has_no_end_mark_so_what_follows_is_read() -> None:
     assert not any(judge.see(one).is_end for one in GEMINI)
 
 
+LAST_OF_A_PART = ["speech.audio.done", "transcript.text.done", "image_generation.completed", "image_edit.completed"]
+
+
+@pytest.mark.parametrize("kind", LAST_OF_A_PART)
+def test_speech_transcripts_and_images_may_end_or_go_on_after_their_last_event(kind: str) -> None:
+    judge = StreamJudge(Dialect.OPENAI)
+    assert judge.see(event({"type": kind.replace("done", "delta").replace("completed", "partial_image")})) is NOTHING
+    assert not judge.is_complete
+    assert not judge.see(event({"type": kind, "usage": {"total_tokens": 7}})).is_end
+    assert (judge.is_complete, judge.tokens) == (True, 7)
+
+
 def test_a_prompt_that_google_blocks_is_a_whole_answer() -> None:
     assert judged(Dialect.GOOGLE, event({"promptFeedback": {"blockReason": "SAFETY"}})).is_complete
 

@@ -229,3 +229,23 @@ def test_what_is_kept_is_bounded_by_the_bound_and_not_by_the_stream() -> None:
 def test_a_bound_that_is_not_positive_is_refused(bound: float) -> None:
     with pytest.raises(UsageError, match="max_event_bytes"):
         EventParser(bound)
+
+
+@pytest.mark.parametrize(
+    ("body", "signs"),
+    [
+        (b"data: 1\n\ndata: 2\n\n", 0),
+        (b": one\n\ndata: 1\n\n", 2),
+        (b":\n:\ndata: 1\n\n", 2),
+        (b"event: ping\n\n", 1),
+        (b"data: 1\n", 0),
+        (b"x: 1\n", 0),
+    ],
+)
+def test_signs_of_life_are_counted_whatever_the_pieces(body: bytes, signs: int) -> None:
+    for size in (1, 3, 100):
+        parser = EventParser()
+        for start in range(0, len(body), size):
+            parser.feed(body[start : start + size])
+        assert (parser.signs > 0) == (signs > 0)
+        assert parser.signs >= signs

@@ -19,7 +19,7 @@ import trustme
 
 from trio_pool import PoolConfig, __version__
 from trio_pool.cli.__main__ import _run, main
-from trio_pool.cli.app import _timeouts
+from trio_pool.cli.app import _timeouts, _upstream_of
 
 from .cli_server import read_terminal, serving
 
@@ -186,6 +186,37 @@ def test_redirects_are_followed_when_asked_for(run: Run, server: str) -> None:
     assert run("get", "-q", "-L", f"{server}/redirect").out == b"hello\n"
 
 
+@pytest.mark.parametrize("broken", ["{server}/status/503", "http://127.0.0.1:1/v1"])
+def test_where_one_upstream_fails_the_next_is_asked(run: Run, server: str, broken: str) -> None:
+    upstreams = ["--upstream", broken.format(server=server), "--upstream", f"{server}/echo"]
+    outcome = run("get", "-v", *upstreams, "models?x=1")
+    assert (outcome.status, seen(outcome)["path"]) == (0, "/echo/models?x=1")
+    attempts = [line for line in lines(outcome.err) if line.startswith("* attempt")]
+    assert [line.split()[2] for line in attempts] == ["1:", "2:"]
+    assert ("ConnectError" if ":1/" in broken else "503") in attempts[0]
+    assert "200 from" in attempts[1]
+    document = json.loads(run("get", "--json", *upstreams, "/models").out)
+    assert [attempt["kind"] for attempt in document["attempts"]][1:] == ["served"]
+
+
+def test_the_last_upstreams_refusal_is_the_answer(run: Run, server: str) -> None:
+    upstreams = ["--upstream", f"{server}/status/503", "--upstream", f"{server}/status/404"]
+    assert lines(run("get", *upstreams, "x").err)[0] == "HTTP/1.1 404 Not Found"
+
+
+@pytest.mark.parametrize(
+    ("text", "provider", "url"),
+    [
+        ("anthropic", "anthropic", "https://api.anthropic.com"),
+        ("https://api.openai.com/v1/", "openai", "https://api.openai.com/v1/"),
+        ("http://127.0.0.1:8080/v1", "openai-compatible", "http://127.0.0.1:8080/v1"),
+    ],
+)
+def test_an_upstream_is_a_providers_name_or_a_url(text: str, provider: str, url: str) -> None:
+    upstream = _upstream_of(text, 3)
+    assert (upstream.provider.name, upstream.url, upstream.priority) == (provider, url, 3)
+
+
 def test_a_certificate_is_checked_unless_told_not_to(run: Run) -> None:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
@@ -223,6 +254,12 @@ def test_a_status_of_400_or_more_is_an_answer_unless_told_otherwise(run: Run, se
         ["get", "--max-time", "nan", "http://example.org/"],
         ["get", "--connect-timeout", "-1", "http://example.org/"],
         ["get", "--no-such-option", "http://example.org/"],
+        ["get", "--upstream", "example.org", "models"],
+        ["get", "--upstream", "openai-compatible", "models"],
+        ["get", "--upstream", "http://example.org/", "http://example.org/"],
+        ["get", "--upstream", "http://example.org/", "-X", "G T", "models"],
+        ["get", "--upstream", "http://example.org/", "--upstream", "anthropic", "models"],
+        ["get", "--upstream", "http://example.org/", "-H", "Authorization: x", "models"],
         ["no-such-command"],
         ["demo", "--rate", "0"],
         ["demo", "--rate", "1e9"],

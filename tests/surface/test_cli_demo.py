@@ -18,9 +18,9 @@ from trio_pool import PoolConfig, open_client
 from trio_pool.cli import embedded, report
 from trio_pool.cli.__main__ import main
 from trio_pool.cli.demo import Arrangement, Result, arrangements
-from trio_pool.cli.embedded import OriginError, embedded_origin
+from trio_pool.cli.embedded import OriginError, embedded_origin, embedded_origins
 from trio_pool.cli.load import Outcome, Sender
-from trio_pool.cli.origin import Figures
+from trio_pool.cli.origin import Counter, Figures
 from trio_pool.cli.schedule import Planned, Schedule, enough, percentile, plan
 
 from .cli_server import read_terminal
@@ -111,6 +111,26 @@ async def test_the_origin_refuses_what_does_not_say_its_delays() -> None:
         answers = [(await ask(origin.url, client, body))[0] for body in NO_DELAYS]
         assert answers == [400] * len(NO_DELAYS)
         assert (await ask(origin.url, client, {"first_byte": 0, "pauses": []}))[0] == 200
+
+
+async def test_an_origin_with_a_limit_refuses_what_comes_faster_and_says_when_to_come_back() -> None:
+    config = PoolConfig(retry_attempts=1)
+    async with embedded_origins(0.0, [3.0, 0.0]) as [limited, free], open_client(config, tls=limited.tls) as client:
+        body = {"first_byte": 0, "pauses": []}
+        answers = [await client.post(limited.url, json=body) for _ in range(5)]
+        assert [answer.status_code for answer in answers][:3] == [200] * 3
+        assert all(answer.headers["retry-after"] == "1" for answer in answers if answer.status_code == 429)
+        refused = sum(answer.status_code == 429 for answer in answers)
+        assert (await limited.take_figures()).limited == refused
+        assert [(await client.post(free.url, json=body)).status_code for _ in range(5)] == [200] * 5
+        assert (await free.take_figures()).limited == 0
+
+
+@pytest.mark.parametrize(("limit", "passed"), [(2.0, [True, True, False, True, True, False]), (0.0, [True] * 6)])
+def test_the_limit_is_for_each_second(limit: float, passed: list[bool]) -> None:
+    counter = Counter(limit=limit)
+    assert [counter.lets_through(now) for now in (5.0, 5.1, 5.9, 6.0, 6.5, 6.9)] == passed
+    assert counter.take().limited == passed.count(False)
 
 
 async def test_the_origin_closes_a_connection_when_asked_to() -> None:
@@ -323,7 +343,10 @@ def conserved(row: dict[str, Any]) -> bool:
 
 def test_the_demo_sends_the_same_load_through_four_arrangements() -> None:
     ended = subprocess.run(
-        [*COMMAND, "--seconds", "0.5", "--rate", "40", "--json"], capture_output=True, check=True, timeout=60
+        [*COMMAND, "--scene", "pool", "--seconds", "0.5", "--rate", "40", "--json"],
+        capture_output=True,
+        check=True,
+        timeout=60,
     )
     document = json.loads(ended.stdout)
     rows = document["arrangements"]
@@ -338,7 +361,7 @@ def test_the_demo_sends_the_same_load_through_four_arrangements() -> None:
     assert len(document["sentences"]) == 2
 
 
-def test_the_demo_prints_one_table_and_two_sentences() -> None:
+def test_the_demo_prints_a_table_and_sentences_for_each_scene() -> None:
     ended = subprocess.run(
         [*COMMAND, "--seconds", "0.1", "--rate", "20"], capture_output=True, check=True, timeout=60, text=True
     )
@@ -346,6 +369,8 @@ def test_the_demo_prints_one_table_and_two_sentences() -> None:
     assert "no reuse" in ended.stdout
     assert ", unbounded" in ended.stdout
     assert "Sized by the square-root rule" in ended.stdout
+    assert "alone, tried once" in ended.stdout
+    assert "with failover" in ended.stdout
 
 
 def test_an_interrupted_demo_ends_quietly_and_takes_its_origin_along() -> None:

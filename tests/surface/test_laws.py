@@ -38,6 +38,7 @@ FLOORS: list[set[str]] = [
     {"providers"},
     {"pool", "leasing", "places"},
     {"response"},
+    {"event_streams"},
     {"observe"},
     {"_net"},
     {"_core"},

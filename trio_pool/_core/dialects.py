@@ -4,14 +4,17 @@ Three dialects, each a small table of functions over parsed JSON. Sources:
 
 - openai: https://platform.openai.com/docs/api-reference/chat-streaming (ends with `data: [DONE]`; usage in the last
   chunk), https://platform.openai.com/docs/api-reference/responses-streaming (ends with `response.completed`,
-  `response.incomplete` or `response.failed`), https://platform.openai.com/docs/guides/error-codes;
+  `response.incomplete` or `response.failed`), https://platform.openai.com/docs/guides/error-codes; speech, transcripts
+  and images have last events of their own, see https://platform.openai.com/docs/api-reference/audio and
+  https://platform.openai.com/docs/api-reference/images-streaming;
 - anthropic: https://docs.anthropic.com/en/docs/build-with-claude/streaming (ends with `message_stop`; `ping` and
   `error` events), https://docs.anthropic.com/en/api/errors;
 - google: https://ai.google.dev/api/generate-content (no end mark: the last chunk has a `finishReason`),
   https://cloud.google.com/apis/design/errors (`google.rpc.RetryInfo`, `google.rpc.QuotaFailure`).
 
-Most events are text, of which nothing is wanted here: a pattern looks whether the data can say anything before it is
-parsed. What is not JSON says nothing. Codes are kept only where they look like codes: a body can hold anything.
+Most events are text, of which nothing is wanted here: a few substrings, then a pattern, tell whether the data can say
+anything before it is parsed. What is not JSON says nothing. Codes are kept only where they look like codes: a body can
+hold anything.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ PER_DAY = "per-day"
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}")
 _TELLING = re.compile(
-    r'"(?:error|usage|usageMetadata|finishReason|blockReason|response\.(?:completed|incomplete|failed))"'
+    r'"(?:error"|usage"\s*:\s*\{|usageMetadata"|finishReason"|blockReason"|response\.(?:completed|incomplete|failed)"|'
+    r'speech\.audio\.done"|transcript\.text\.done"|image_(?:generation|edit)\.completed")'
 )
 
 
@@ -195,6 +199,10 @@ def _openai(value: dict[str, Any]) -> Sign:
     return END if kind in ("response.completed", "response.incomplete") else NOTHING
 
 
+_LAST_OF_A_PART = ("speech.audio.done", "transcript.text.done", "image_generation.completed", "image_edit.completed")
+"""OpenAI's events after which a stream may end, or go on with another part."""
+
+
 def _anthropic(value: dict[str, Any]) -> Sign:
     return Sign(complaint=_complaint(value.get("error"))) if value.get("type") == "error" else NOTHING
 
@@ -203,8 +211,11 @@ def _google(value: dict[str, Any]) -> Sign:
     return Sign(complaint=_complaint(value["error"])) if value.get("error") else NOTHING
 
 
-def _has_finished(value: dict[str, Any]) -> bool:
-    """Whether a chunk of Google's says that its answer is whole, or that there will be none."""
+def _is_last(value: dict[str, Any]) -> bool:
+    """Whether an event is the last of a stream that has no end mark: Google's says why its answer ends, or that there
+    will be none."""
+    if value.get("type") in _LAST_OF_A_PART:
+        return True
     candidates = _objects(value.get("candidates"))
     return any(one.get("finishReason") for one in candidates) or bool(
         _object(value.get("promptFeedback")).get("blockReason")
@@ -218,6 +229,31 @@ _READERS: Mapping[Dialect, Callable[[dict[str, Any]], Sign]] = {
 }
 
 
+def _hints_of_openai(data: str) -> bool:
+    return '"error"' in data or '"usage"' in data or '"type"' in data
+
+
+def _hints_of_anthropic(data: str) -> bool:
+    return '"error"' in data or '"usage"' in data
+
+
+def _hints_of_google(data: str) -> bool:
+    return '"error"' in data or '"usageMetadata"' in data or 'Reason"' in data
+
+
+_HINTS: Mapping[Dialect, Callable[[str], bool]] = {
+    Dialect.OPENAI: _hints_of_openai,
+    Dialect.ANTHROPIC: _hints_of_anthropic,
+    Dialect.GOOGLE: _hints_of_google,
+}
+_MARKS: Mapping[Dialect, Mapping[str, Sign]] = {
+    Dialect.OPENAI: {},
+    Dialect.ANTHROPIC: {"message_stop": END, "ping": PING},
+    Dialect.GOOGLE: {},
+}
+"""By an event's type, what it says by that alone."""
+
+
 class StreamJudge:
     """Judges one stream of events.
 
@@ -228,8 +264,11 @@ class StreamJudge:
     def __init__(self, dialect: Dialect) -> None:
         self.is_complete = False
         self.complaint: Complaint | None = None
-        self._dialect = dialect
         self._usage: dict[str, Any] = {}
+        self._hints = _HINTS[dialect]
+        self._marks = _MARKS[dialect]
+        self._reader = _READERS[dialect]
+        self._end = "[DONE]" if dialect is Dialect.OPENAI else "\n"  # no data begins with a line feed
 
     @property
     def tokens(self) -> int | None:
@@ -238,24 +277,21 @@ class StreamJudge:
 
     def see(self, event: ServerSentEvent) -> Sign:
         """What an event says."""
-        sign = self._read(event)
+        kind, data = event.event, event.data
+        if kind in self._marks:
+            sign = self._marks[kind]
+        elif data.startswith(self._end):
+            sign = END
+        elif kind != "error" and not (self._hints(data) and _TELLING.search(data)):
+            return NOTHING
+        else:
+            sign = self._read(kind, data)
         self.is_complete = self.is_complete or sign.is_end
         self.complaint = self.complaint or sign.complaint
         return sign
 
-    def _read(self, event: ServerSentEvent) -> Sign:
-        mark = _MARKS.get((self._dialect, event.event))
-        if mark is not None:
-            return mark
-        if self._dialect is Dialect.OPENAI and event.data.startswith("[DONE]"):
-            return END
-        if event.event != "error" and not _TELLING.search(event.data):
-            return NOTHING
-        value = _parse(event.data) or {"type": event.event}  # an error event that is no JSON is an error all the same
+    def _read(self, kind: str, data: str) -> Sign:
+        value = _parse(data) or {"type": kind}  # an error event that is no JSON is an error all the same
         self._usage.update(_usage_of(value))  # later figures replace earlier ones
-        if self._dialect is Dialect.GOOGLE:
-            self.is_complete = self.is_complete or _has_finished(value)
-        return _READERS[self._dialect](value)
-
-
-_MARKS = {(Dialect.ANTHROPIC, "message_stop"): END, (Dialect.ANTHROPIC, "ping"): PING}
+        self.is_complete = self.is_complete or _is_last(value)
+        return self._reader(value)

@@ -86,6 +86,8 @@ class Exchange:
     :ivar sent: bytes of the request that the network took.
     :ivar received: bytes of the response.
     :ivar events: what the bytes said and nobody has taken yet.
+    :ivar is_whole: whether the body says itself that it is whole (True), or that it failed, or has not said it and has
+        ended (False); None where it says nothing of the kind.
     :ivar surplus: once the connection speaks another protocol, the first bytes of that; else None.
     """
 
@@ -96,6 +98,7 @@ class Exchange:
     sent = 0
     received = 0
     failure: TrioPoolError | None = None
+    is_whole: bool | None = None
     surplus: bytes | None = None
     send_error: OSError | None = None
     used_body = False  # whether a piece was taken of a body that cannot be replayed
@@ -170,13 +173,15 @@ class Exchange:
             if self.events:
                 self.note(self.events.popleft())
             elif not self.parse():
-                await self._fill(due)
+                await self._fill(due, math.inf)
         if self.events and type(self.events[0]) is Switched:
             self.note(self.events.popleft())
 
-    async def receive(self) -> bytes:
+    async def receive(self, due: float = math.inf, silence: float | None = None) -> bytes:
         """The next piece of the body, as it came; b"" at its end.
 
+        :param due: when it must have come, by trio's clock.
+        :param silence: the seconds that each wait may take besides; by default the `read` timeout.
         :raises ReadTimeout, TotalTimeout: the server was silent for too long.
         :raises ReadError, RemoteProtocolError: the connection or the server failed.
         """
@@ -185,7 +190,7 @@ class Exchange:
             if self.complete:
                 return b""
             if not self.receive_nowait():
-                await self._fill()
+                await self._fill(due, silence)
         if self.owes_a_yield(len(piece)):
             await self.take_turns()
         return piece
@@ -217,7 +222,7 @@ class Exchange:
             if self.complete or self.is_at_end or len(seen) >= bound or is_enough(seen):
                 return seen
             if not self.parse():
-                await self._fill(due)
+                await self._fill(due, math.inf)
 
     def drain_nowait(self) -> None:
         """Take what is there of the response, up to a bound, without waiting or raising."""
@@ -265,7 +270,7 @@ class Exchange:
                 if self.events:
                     self.note(self.events.popleft())
                 elif not self.parse():
-                    await self._fill(math.inf)
+                    await self._fill(silence=math.inf)
         return self.head is None
 
     def offer(self, data: bytes | memoryview) -> bytes | memoryview:
@@ -415,10 +420,11 @@ class Exchange:
             self.events += events
         return True
 
-    async def _fill(self, due: float | None = None) -> None:
-        """Receive once, before it is due; by default each wait may take `read` seconds."""
+    async def _fill(self, due: float = math.inf, silence: float | None = None) -> None:
+        """Receive once, before it is due; each wait may take `silence` seconds."""
+        silence = self.limits.read if silence is None else silence
         while not self.receive_nowait():
-            until = self.connection.now() + self.limits.read if due is None else due
+            until = min(due, self.connection.now() + silence)
             await self.wait(self._stream.wait_readable, until, ReadTimeout)
 
     # ---- waiting, and being fair ----
@@ -509,6 +515,8 @@ class Exchange:
     @property
     def was_broken_off(self) -> bool:
         """Whether the server or the network ended it before its end, and not we."""
+        if self.is_whole is not None:
+            return not self.is_whole
         is_slow = self.connection.is_overdue and self.ended_at is None and trio.current_time() < self.deadline
         return self._died or self.failure is not None or is_slow
 

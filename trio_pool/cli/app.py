@@ -10,12 +10,13 @@ import click
 import trio
 from rich.console import Console
 
-from .. import Timeouts, __version__
+from .. import Timeouts, TrioPoolError, Upstream, __version__
+from ..providers import OPENAI_COMPATIBLE, PROVIDERS
 from . import demo as demo_module
+from . import failover, failover_report, report
 from . import get as get_module
-from . import report
 from .embedded import OriginError
-from .schedule import plan
+from .schedule import Schedule, plan
 
 
 class Finite(click.FloatRange):
@@ -35,7 +36,7 @@ SECONDS = Finite(min=0, max=86_400, min_open=True)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def command() -> None:
-    """The connection pool for trio: fetch a URL, or see what a pool is worth."""
+    """The connection pool for trio: fetch a URL, or see what a pool and failover are worth."""
 
 
 def _field(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -56,6 +57,21 @@ def _content(_: click.Context, __: click.Parameter, text: str | None) -> bytes |
             return bytes(file.read())
     except OSError as error:
         raise click.BadParameter(f"cannot read {text[1:]!r}: {error.strerror}") from None
+
+
+def _upstream(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[Upstream]:
+    try:
+        return [_upstream_of(text, priority) for priority, text in enumerate(texts)]
+    except TrioPoolError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _upstream_of(text: str, priority: int) -> Upstream:
+    if text in PROVIDERS:
+        return Upstream(provider=text, priority=priority)
+    homes = {one.base_url: one for one in PROVIDERS.values()}
+    provider = homes.get(text.rstrip("/"), OPENAI_COMPATIBLE)
+    return Upstream(text, provider=provider, priority=priority)
 
 
 def _timeouts(whole: float | None, dial: float | None) -> Timeouts:
@@ -79,6 +95,14 @@ def _timeouts(whole: float | None, dial: float | None) -> Timeouts:
 @click.option("--fail", is_flag=True, help="Exit with status 1 when the answer's status is 400 or more.")
 @click.option("--max-time", type=SECONDS, metavar="SECONDS", help="For all of it; else 30 s of silence.")
 @click.option("--connect-timeout", type=SECONDS, metavar="SECONDS", help="For name, TCP and TLS together.")
+@click.option(
+    "--upstream",
+    "upstreams",
+    multiple=True,
+    callback=_upstream,
+    metavar="BASE",
+    help="Where a relative URL is asked: a base URL or a provider's name. Repeatable: failing one, the next is asked.",
+)
 @click.option("-k", "--insecure", is_flag=True, help="Do not check the server's certificate.")
 @click.pass_context
 def get(
@@ -93,6 +117,9 @@ def get(
 
     The status line and the headers go to stderr, without the values of secret ones; the body goes to stdout,
     unpacked, piece by piece as it comes, so a pipe gets the body alone. With -i the headers go there, whole.
+
+    With --upstream, URL is a path, such as models: the first upstream is asked, and when it cannot answer the next.
+    The key of a provider that is asked at its own address is taken from the environment (OPENAI_API_KEY and so on).
 
     \b
     Exit status:
@@ -109,24 +136,45 @@ def get(
 @command.command()
 @click.option("--rate", type=Finite(1, 200), default=100, show_default=True, help="Requests per second.")
 @click.option("--seconds", type=Finite(0.1, 60), default=4, show_default=True, help="For each arrangement.")
+@click.option(
+    "--scene", type=click.Choice(["pool", "failover", "both"]), default="both", show_default=True, help="What is shown."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of arrivals and service times.")
 @click.option("--json", "as_json", is_flag=True, help="Write the figures as a JSON document.")
-def demo(rate: float, seconds: float, seed: int, as_json: bool) -> None:
-    """Send one load through four arrangements of the pool.
+def demo(rate: float, seconds: float, seed: int, scene: str, as_json: bool) -> None:
+    """Send one load through four arrangements of the pool, and one past an outage.
 
-    A small TLS server is started in a process of its own; it answers as a hosted language model would. The
+    Small TLS servers are started in processes of their own; they answer as a hosted language model would. The
     same requests, at the same times, go through a pool that reuses nothing, one that is too small with an
-    unbounded queue, the same with a bounded queue, and one of the right size.
+    unbounded queue, the same with a bounded queue, and one of the right size. Then they go to three providers, of
+    which one dies and one refuses most of them: to each provider alone, and to all with failover.
     """
     schedule = plan(rate, seconds, seed)
     try:
-        results = trio.run(demo_module.run, schedule, Console(stderr=True))
+        document = trio.run(_play, schedule, scene, seed, None if as_json else _console())
     except OriginError as error:
         raise click.ClickException(str(error)) from None
     if as_json:
-        click.echo(json.dumps(report.document(schedule, results, seed), indent=2))
-    else:
-        report.show(_console(), schedule, results)
+        click.echo(json.dumps(document, indent=2))
+
+
+async def _play(schedule: Schedule, scene: str, seed: int, console: Console | None) -> dict[str, Any]:
+    """The scenes that were asked for, each shown as soon as it is over, and all of them as a document."""
+    document: dict[str, Any] = {}
+    progress = Console(stderr=True)
+    if scene != "failover":
+        results = await demo_module.run(schedule, progress)
+        document |= report.document(schedule, results, seed)
+        if console is not None:
+            report.show(console, schedule, results)
+    if scene == "both" and console is not None:
+        console.print()
+    if scene != "pool":
+        outcomes = await failover.run(schedule, progress)
+        document["failover"] = failover_report.document(schedule, outcomes, seed)
+        if console is not None:
+            failover_report.show(console, schedule, outcomes)
+    return document
 
 
 def _console() -> Console:

@@ -120,7 +120,7 @@ async def run(schedule: Schedule, console: Console) -> list[Result]:
     """
     tried = arrangements(schedule.busy)
     async with embedded_origin(ROUND_TRIP) as origin:
-        with _progress(console) as progress:
+        with progress_bar(console) as progress:
             task = progress.add_task("", total=len(tried) * len(schedule.requests))
             results: list[Result] = []
             for arrangement in tried:
@@ -129,7 +129,8 @@ async def run(schedule: Schedule, console: Console) -> list[Result]:
     return results
 
 
-def _progress(console: Console) -> Progress:
+def progress_bar(console: Console) -> Progress:
+    """A bar that is shown on a terminal and nowhere else."""
     columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 

@@ -7,7 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -57,18 +57,35 @@ async def embedded_origin(round_trip: float) -> AsyncGenerator[EmbeddedOrigin]:
     :param round_trip: seconds that one way there and back pretends to take when a connection is made.
     :raises OriginError: when it does not start.
     """
-    process = await _start(round_trip)
+    async with embedded_origins(round_trip, [0.0]) as [origin]:
+        yield origin
+
+
+@asynccontextmanager
+async def embedded_origins(round_trip: float, limits: Sequence[float]) -> AsyncGenerator[list[EmbeddedOrigin]]:
+    """Several origins, each in a process of its own; the `tls` of each trusts all of them.
+
+    :param round_trip: as for one.
+    :param limits: for each origin the requests that it lets through in a second, or 0 for no limit.
+    :raises OriginError: when one does not start.
+    """
+    processes: list[trio.Process] = []
     try:
-        started = await _hear(process)
-        tls = ssl.create_default_context(cadata=started["ca"])
-        yield EmbeddedOrigin(f"https://{HOST}:{started['port']}/v1/answers", tls, process)
+        for limit in limits:
+            processes.append(await _start(round_trip, limit))  # noqa: PERF401  # what has started must be ended
+        started = [await _hear(process) for process in processes]
+        tls = ssl.create_default_context(cadata="".join(each["ca"] for each in started))
+        urls = [f"https://{HOST}:{each['port']}/v1/answers" for each in started]
+        yield [EmbeddedOrigin(url, tls, process) for url, process in zip(urls, processes, strict=True)]
     finally:
-        await _end(process)
+        for process in processes:
+            await _end(process)
 
 
-async def _start(round_trip: float) -> trio.Process:
+async def _start(round_trip: float, limit: float) -> trio.Process:
     # -P and the parent's own path: a random.py where the user happens to stand must not be imported
-    command = [sys.executable, "-P", "-m", f"{__package__}.origin", "--round-trip", str(round_trip)]
+    options = ["--round-trip", str(round_trip), "--limit", str(limit)]
+    command = [sys.executable, "-P", "-m", f"{__package__}.origin", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     try:
         return await trio.lowlevel.open_process(

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import attrs
 import click
 
-from .. import Client, Request, Response, Timeouts, TrioPoolError, open_client
+from .. import Client, Request, Response, Timeouts, TrioPoolError, Upstream, UsageError, open_client
 from . import show
 
 STDOUT = "-"
@@ -29,6 +29,7 @@ class Order:
     headers: list[tuple[str, str]]
     data: bytes | None
     timeouts: Timeouts
+    upstreams: list[Upstream]
     as_json: bool
     verbose: bool
     include: bool
@@ -48,8 +49,10 @@ async def run(order: Order) -> int:
     """
     _check(order)
     try:
-        async with open_client(tls=_tls(order), follow_redirects=order.location) as client:
+        async with open_client(tls=_tls(order), follow_redirects=order.location, upstreams=order.upstreams) as client:
             return await _exchange(client, order)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from None
     except TrioPoolError as error:
         raise click.ClickException(str(error)) from None
     except BrokenPipeError:
@@ -59,8 +62,15 @@ async def run(order: Order) -> int:
 
 def _check(order: Order) -> None:
     """Build the request once before anything is opened: what is wrong with it now was asked for."""
+    url = order.url
+    if order.upstreams:
+        if "://" in url.partition("?")[0]:
+            raise click.UsageError(
+                "with --upstream, URL is a path such as models: it is appended to the upstream's own"
+            )
+        url = f"{order.upstreams[0].url.rstrip('/')}/{url.lstrip('/')}"
     try:
-        Request(order.method, order.url, headers=order.headers, content=order.data)
+        Request(order.method, url, headers=order.headers, content=order.data)
     except TrioPoolError as error:
         raise click.UsageError(str(error)) from None
 
@@ -92,6 +102,7 @@ async def _exchange(client: Client, order: Order) -> int:
             else:
                 await _write_body(response, order, output)
     if order.verbose:
+        _say(show.attempt_lines(response.attempts), "* ")
         _say([show.timing_line(response.timings), show.pool_line(client.pool.statistics())], "* ")
     if order.fail and response.status_code >= 400:
         raise click.ClickException(f"the server answered {show.status_line(response)}")

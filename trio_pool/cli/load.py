@@ -9,6 +9,8 @@ import attrs
 import trio
 
 from .. import Client, PoolFull, Timeouts, TrioPoolError
+from ..messages import RequestOptions
+from ..response import Streaming
 from .schedule import Planned, Schedule
 
 LEAST_TIME = 0.001  # seconds; a request that is sent late still has some time left
@@ -31,12 +33,14 @@ class Tally:
     :ivar latencies: seconds from the intended start of each answered request to the end of its answer.
     :ivar lateness: seconds by which the sender itself was behind its schedule.
     :ivar error: what the first failed request failed of.
+    :ivar attempts: tries of all requests together.
     """
 
     counts: dict[Outcome, int] = attrs.field(factory=lambda: dict.fromkeys(Outcome, 0))
     latencies: list[float] = attrs.Factory(list[float])
     lateness: list[float] = attrs.Factory(list[float])
     error: str | None = None
+    attempts: int = 0
 
     @property
     def sent(self) -> int:
@@ -81,14 +85,22 @@ class Sender:
         timeouts = Timeouts(total=max(deadline - trio.current_time(), LEAST_TIME))
         body = {"first_byte": planned.first_byte, "pauses": planned.pauses}
         try:
-            async with self.client.stream("POST", self.url, json=body, timeouts=timeouts) as response:
+            async with self._stream({"json": body, "timeouts": timeouts}) as response:
                 response.raise_for_status()
                 await response.read()
-        except PoolFull:
-            return Outcome.REFUSED
-        except TimeoutError:
-            return Outcome.TIMED_OUT
+                self.tally.attempts += len(response.attempts)
         except TrioPoolError as error:
-            self.tally.error = self.tally.error or f"{type(error).__name__}: {error}"
-            return Outcome.FAILED
+            self.tally.attempts += len(error.attempts)
+            return self._outcome_of(error)
         return Outcome.ANSWERED
+
+    def _outcome_of(self, error: TrioPoolError) -> Outcome:
+        if isinstance(error, PoolFull):
+            return Outcome.REFUSED
+        if isinstance(error, TimeoutError):
+            return Outcome.TIMED_OUT
+        self.tally.error = self.tally.error or f"{type(error).__name__}: {error}"
+        return Outcome.FAILED
+
+    def _stream(self, options: RequestOptions) -> Streaming:
+        return self.client.stream("POST", self.url, **options)

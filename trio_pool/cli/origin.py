@@ -3,12 +3,13 @@
 It behaves like a hosted language model that is some way off. A request says in its JSON body how long the
 answer takes, `{"first_byte": seconds, "pauses": [seconds, …]}`, so that a client can ask for the same times
 again and again. The answer is an event stream: one event after `first_byte`, one after each pause. A new
-connection costs two round trips more, as TCP and TLS 1.3 cost it over a distance.
+connection costs two round trips more, as TCP and TLS 1.3 cost it over a distance. With a limit, what comes faster is
+refused with 429 and a Retry-After of one second.
 
 It is run by its parent over the standard streams. The first line out is JSON, the port and the certificate of
 the authority to trust: `{"port": 40123, "ca": "-----BEGIN…"}`. Whatever comes in is answered by one line, the
-figures since the last: `{"handshakes": 12, "requests": 100, "reused": 88}`. The end of the input is its end,
-so it never outlives its parent.
+figures since the last: `{"handshakes": 12, "requests": 100, "reused": 88, "limited": 0}`. The end of the input is
+its end, so it never outlives its parent.
 """
 
 from __future__ import annotations
@@ -35,18 +36,35 @@ MAX_SECONDS = 60.0
 
 @attrs.define
 class Figures:
-    """What the origin counts: TLS handshakes, requests, and those that came on a connection used before."""
+    """What the origin counts: TLS handshakes, requests, those that came on a connection used before, and those that
+    were refused by its limit."""
 
     handshakes: int = 0
     requests: int = 0
     reused: int = 0
+    limited: int = 0
 
 
 @attrs.define
 class Counter:
-    """The figures since somebody last asked for them."""
+    """The figures since somebody last asked for them, and the limit.
+
+    :ivar limit: requests that are let through in each second, or 0 for no limit.
+    """
 
     now: Figures = attrs.field(factory=Figures)
+    limit: float = 0.0
+    second: float = -math.inf
+    passed: int = 0
+
+    def lets_through(self, now: float) -> bool:
+        """Whether one more request may pass; if not, it is counted."""
+        if now - self.second >= 1.0:
+            self.second, self.passed = now, 0
+        self.passed += 1
+        is_limited = 0 < self.limit < self.passed
+        self.now.limited += is_limited
+        return not is_limited
 
     def take(self) -> Figures:
         """Hand over what was counted, and count from nothing."""
@@ -58,16 +76,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until the standard input ends."""
     parser = argparse.ArgumentParser(prog="python -m trio_pool.cli.origin", description="The demo's origin.")
     parser.add_argument("--round-trip", type=float, default=0.0, help="seconds of distance to pretend")
+    parser.add_argument("--limit", type=float, default=0.0, help="requests per second; 0 for no limit")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where there are no sessions, Ctrl-C arrives here too
-    trio.run(serve, options.round_trip)
+    trio.run(serve, options.round_trip, options.limit)
 
 
-async def serve(round_trip: float) -> None:
+async def serve(round_trip: float, limit: float = 0.0) -> None:
     """Announce the port and the authority, then serve connections and commands until the input ends."""
     authority = trustme.CA()
     tls = _server_context(authority)
-    counter = Counter()
+    counter = Counter(limit=limit)
     async with trio.open_nursery() as nursery:
         [listener] = await trio.open_tcp_listeners(0, host=HOST, backlog=1024)
         handler = functools.partial(_welcome, tls=tls, round_trip=round_trip, counter=counter)
@@ -118,7 +137,10 @@ async def _converse(stream: trio.SSLStream[trio.SocketStream], counter: Counter)
         counter.now.requests += 1
         counter.now.reused += used
         used = True
-        await _answer(stream, http, body)
+        if counter.lets_through(trio.current_time()):
+            await _answer(stream, http, body)
+        else:
+            await _send(stream, http, _LIMITED, h11.EndOfMessage())
         if http.our_state is h11.MUST_CLOSE:
             return
         http.start_next_cycle()
@@ -142,6 +164,11 @@ async def _next_request(stream: trio.SSLStream[trio.SocketStream], http: h11.Con
                 return None
             case _:
                 continue  # a head: every path is answered alike
+
+
+_LIMITED = h11.Response(
+    status_code=429, reason=b"Too Many Requests", headers=[("Retry-After", "1"), ("Content-Length", "0")]
+)
 
 
 async def _answer(stream: trio.SSLStream[trio.SocketStream], http: h11.Connection, body: bytes) -> None:

@@ -6,7 +6,7 @@ A server chooses what stands in its headers, so nothing unprintable of them reac
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -14,6 +14,7 @@ import click
 from yarl import URL
 
 from .. import Headers, PoolStatistics, Request, Response, Timings
+from ..events import Attempt
 from ..headers import SECRET
 
 MASK = "(not shown)"
@@ -67,6 +68,11 @@ def timing_line(timings: Timings) -> str:
     return f"{known}; {'reused' if timings.reused else 'new'} connection"
 
 
+def attempt_lines(attempts: Sequence[Attempt]) -> list[str]:
+    """Every try, where there was more than one."""
+    return [f"attempt {number}: {one}" for number, one in enumerate(attempts, 1)] if len(attempts) > 1 else []
+
+
 def pool_line(figures: PoolStatistics) -> str:
     """What the pool has counted, leaving out what is zero."""
     counted = {
@@ -104,6 +110,7 @@ def document(response: Response, body: bytes) -> dict[str, Any]:
         "headers": response.headers.multi_items(),
         "trailers": response.trailers.multi_items(),
         "timings": attrs.asdict(response.timings),
+        "attempts": [attrs.asdict(attempt) for attempt in response.attempts],
         "body": text,
         "body_encoding": encoding,
     }
