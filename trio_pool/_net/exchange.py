@@ -473,8 +473,9 @@ class Exchange:
         self, until: Callable[[], Awaitable[None]], due: float, timeout: type[ReadTimeout | WriteTimeout]
     ) -> None:
         """The same for somebody's own stream, of which nobody knows whether its waits end by closing it, or yield."""
+        scope = trio.CancelScope(deadline=due)
         try:
-            with trio.CancelScope(deadline=due) as scope:
+            with scope:
                 await until()
         except (trio.ClosedResourceError, trio.BusyResourceError) as error:
             self._explain(error)

@@ -110,7 +110,7 @@ def document(response: Response, body: bytes) -> dict[str, Any]:
         "headers": response.headers.multi_items(),
         "trailers": response.trailers.multi_items(),
         "timings": attrs.asdict(response.timings),
-        "attempts": [attrs.asdict(attempt) for attempt in response.attempts],
+        "attempts": [attempt._asdict() for attempt in response.attempts],
         "body": text,
         "body_encoding": encoding,
     }
