@@ -505,6 +505,7 @@ async def test_a_redirect_has_the_timeouts_of_the_librarys_request(library: Libr
         await trio.sleep_forever()
 
     async with listening(serve) as url:
+        pool.config = PoolConfig(retry_attempts=1)
         mine = Client(pool, follow_redirects=True)
         client = library.api.AsyncClient(transport=library.adapter.ClientTransport(mine))
         with trio.fail_after(5), pytest.raises(library.api.ReadTimeout):  # the pool's own is 30 s
@@ -533,20 +534,8 @@ async def test_a_client_that_follows_redirects_does_so(library: Library, pool: P
         assert (await client.get(server.url)).text == "/there"
 
 
-class Retrying(PoolConfig):
-    """Of a client that retries."""
-
-    retry_attempts = 3  # type: ignore[misc,unused-ignore]  # perhaps a field of the base
-
-
-class Trying(PoolConfig):
-    """Of a client that does not."""
-
-    retry_attempts = 1  # type: ignore[misc,unused-ignore]  # as above
-
-
 async def test_an_sdk_may_retry_above_a_client_that_does_not(library: Library, pool: Pool) -> None:
-    pool.config = Trying()
+    pool.config = PoolConfig(retry_attempts=1)
     async with answering(echo) as server:
         client = library.api.AsyncClient(transport=library.adapter.ClientTransport(Client(pool)))
         await client.get(server.url, headers={"x-stainless-retry-count": "1"})
@@ -554,7 +543,7 @@ async def test_an_sdk_may_retry_above_a_client_that_does_not(library: Library, p
 
 async def test_an_sdk_that_retries_above_a_client_is_told_so_once(library: Library, pool: Pool) -> None:
     async with answering(echo) as server:
-        pool.config = Retrying()
+        pool.config = PoolConfig()
         client = library.api.AsyncClient(transport=library.adapter.ClientTransport(Client(pool)))
         await client.get(server.url, headers={"x-stainless-retry-count": "0"})
         with pytest.warns(RuntimeWarning, match="max_retries=0") as warned:
