@@ -1,4 +1,4 @@
-"""A request's way through a group of upstreams: what it does beside what any request does (`attempts.py`).
+"""A request's way through a group of upstreams: what it does beside what any request does (`ways.py`).
 
 Each attempt is made for the upstream that its permit names. A stream of events is looked at until its first event,
 since providers say there, below a status of 200, that they are overloaded. Where the client hedges, an attempt whose

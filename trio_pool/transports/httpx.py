@@ -63,7 +63,7 @@ class ClientTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, client: Client, *, full_as_response: bool = False) -> None:
         config = expect(client, Client, "the client of a ClientTransport").pool.config
-        retries = getattr(config, "retry_attempts", 1) > 1
+        retries = config.retry_attempts > 1
         self._adapter = Adapter(_LIBRARY, client.send, config, full_as_response=full_as_response, retries=retries)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
