@@ -26,7 +26,7 @@ from typing import Any, cast
 import trio
 
 from ._core.deadlines import Deadlines
-from ._core.decisions import Close, Dial, Grant, Handed, Refuse, Slot, State, Waiter, Wake
+from ._core.decisions import Close, Dial, Grant, Handed, Reason, Refuse, Slot, State, Waiter, Wake
 from ._core.figures import PoolStatistics
 from ._core.slots import Slots
 from ._net.connection import Connection
@@ -181,7 +181,7 @@ class Pool:
             origin = self._routes.of(origin)
             request = through(request, origin)
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
-        now = asked_at = self._now()
+        now = asked_at = self.now()
         if deadline is None:
             deadline = now + limits.total
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -494,7 +494,7 @@ class Pool:
     def _start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
-        self._now = trio.lowlevel.current_clock().current_time  # without the way through its runner
+        self.now = trio.lowlevel.current_clock().current_time  # without the way through its runner
         nursery.start_soon(self._ring)
 
     def _shut(self) -> None:
@@ -560,7 +560,7 @@ class Pool:
             self._slots.dial_failed(slot, error)
         else:
             codec = self._make_codec(self._wire)
-            connection = Connection(stream, codec, now - started, self._now, self._wire, self.tell, self._watch)
+            connection = Connection(stream, codec, now - started, self.now, self._wire, self.tell, self._watch)
             self._slots.dialled(slot, connection, now, self._network.random())
         watch = self._watched.pop(slot, None)
         if watch is not None:
@@ -619,9 +619,13 @@ class Lease:
         slots = pool._slots
         if slots.is_shut:  # perhaps with its whole run
             return  # the connection was closed under its holder
-        seconds = math.inf if hint is None else hint - min(2.0, hint / 2)  # less a margin: the news travels
-        now = pool._now() if now is None else now
-        slots.release(self._slot, now, None if reusable else "unusable", seconds)
+        if now is None:
+            now = pool.now()
+        unusable: Reason | None = None if reusable else "unusable"
+        if hint is None:
+            slots.release(self._slot, now, unusable)
+        else:
+            slots.release(self._slot, now, unusable, hint - min(2.0, hint / 2))  # less a margin: the news travels
         if slots.decisions:
             pool._carry_out()
 
