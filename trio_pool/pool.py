@@ -100,8 +100,11 @@ class Pool:
     :param uds: a Unix socket for every connection, or None.
     :param observers: who is told of events.
     :param network: what resolves, connects and supplies chance.
+    :ivar now: the clock of the trio run that the pool was opened in.
     :raises UsageError: `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     """
+
+    now: Callable[[], float]
 
     def __init__(
         self,
