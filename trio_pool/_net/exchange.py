@@ -281,10 +281,10 @@ class Exchange:
 
         A broken connection is remembered as `send_error`: there may be a response to read all the same.
         """
-        rest, enough, send = data, self.sent + YIELD_BYTES, self._stream.send_nowait
+        rest, enough = data, self.sent + YIELD_BYTES
         try:
             while rest and self.sent < enough:
-                taken = send(rest)
+                taken = self._stream.send_nowait(rest)
                 self.sent += taken
                 if taken == len(rest):
                     return b""
