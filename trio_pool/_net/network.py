@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import random
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import trio
 
 from .streams import Stream, connect_tcp, connect_unix
+from .tls import TLSStream
 
 Address = tuple[str, int]
 """An IP address, IPv4 or IPv6 (with its zone, where it has one), and a port."""
@@ -40,6 +42,16 @@ class Network(Protocol):
 
         :param path: of the socket.
         :raises OSError: nobody listens there.
+        """
+        ...
+
+    async def secure(self, stream: Stream, context: ssl.SSLContext, name: str) -> Stream:
+        """TLS on a connected stream, as its client.
+
+        :param stream: carries the ciphertext; where this raises, the caller closes it.
+        :param context: says what is trusted and shown.
+        :param name: the host's, which is asked for and checked.
+        :raises OSError: the handshake failed; an `ssl.SSLError` is one.
         """
         ...
 
@@ -116,6 +128,12 @@ class SystemNetwork:
     async def connect_unix(self, path: str) -> Stream:
         """A connection to the Unix socket at `path`."""
         return await connect_unix(path)
+
+    async def secure(self, stream: Stream, context: ssl.SSLContext, name: str) -> Stream:
+        """A handshake by Python's own `ssl`, on any kind of `stream`, by this `context`, for the host's `name`."""
+        secure = TLSStream(stream, context, name)
+        await secure.handshake()
+        return secure
 
     def random(self) -> float:
         """A number in [0, 1) from the standard generator."""
