@@ -7,87 +7,80 @@ its answer must carry the nonce that it was sent with.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
-import attrs
 import trio
 
 from ..client import Client
 from ..errors import TrioPoolError
-from ..event_streams import DialectName
 from ..response import Response
 from .arrivals import ClosedLoop
 from .chances import chance
+from .demands import DEMAND, NONCE, written
 from .record import ANSWERED, CANCELLED, UNFINISHED, Record, Visit
 from .watch import Watch
-from .workload import Job, Workload
+from .workload import Job
 
-DEMAND, NONCE = "Simulated-Demand", "Simulated-Nonce"
-"""Header fields by which a request tells a virtual server what it asks of it, and who it is."""
+if TYPE_CHECKING:
+    from .experiment import Experiment
 
 
-@attrs.frozen(eq=False)
 class Callers:
     """Everybody who asks.
 
-    :ivar client: what they ask with.
-    :ivar method: of their requests.
-    :ivar dialect: that their answers speak, where these are streams of events.
-    :ivar started: the experiment's start by trio's clock.
-    :ivar seconds: for how long requests begin.
-    :ivar record: notes what becomes of them.
-    :ivar watch: is told of what must not be.
+    :param client: what they ask with.
+    :param experiment: who asks for what, and when.
+    :param record: notes what becomes of their requests.
+    :param watch: is told of what must not be.
     """
 
-    client: Client
-    method: str
-    dialect: DialectName | Literal["upstream"] | None
-    started: float
-    seconds: float
-    record: Record
-    watch: Watch
+    def __init__(self, client: Client, experiment: Experiment, record: Record, watch: Watch) -> None:
+        self._client = client
+        self._experiment = experiment
+        self._record = record
+        self._watch = watch
+        self._dialects = {provider.host: provider.dialect for provider in experiment.providers}
 
-    async def come(self, workload: Workload, seed: int) -> None:
-        """Let the workload's requests begin for as long as they may, and wait until they have ended.
-
-        :param workload: who asks for what, and when.
-        :param seed: the experiment's.
-        """
+    async def come(self) -> None:
+        """Let requests begin for as long as they may, and wait until all have ended."""
+        experiment = self._experiment
         async with trio.open_nursery() as nursery:
-            if isinstance(workload.arrivals, ClosedLoop):
-                for number in range(workload.arrivals.users):
-                    nursery.start_soon(self._use, workload, workload.arrivals, seed, f"user {number}")
+            arrivals = experiment.workload.arrivals
+            if isinstance(arrivals, ClosedLoop):
+                for number in range(arrivals.users):
+                    nursery.start_soon(self._use, arrivals, f"user {number}")
             else:
-                await self._arrive(nursery, workload.jobs(seed))
+                jobs = experiment.workload.jobs(experiment.seed)
+                nursery.start_soon(self._arrive, nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
 
     def dismiss(self) -> None:
         """Cancel what is still under way: one after the other, so that it is the same with every run."""
-        for visit in list(self.record.visits):
+        for visit in list(self._record.visits):
             visit.scope.cancel()
 
     # ---- when ----
 
     async def _arrive(self, nursery: trio.Nursery, jobs: Iterator[Job]) -> None:
         for job in jobs:
-            if job.at >= self.seconds:
-                break
-            await trio.sleep_until(self.started + job.at)
+            await trio.sleep_until(job.at)
             nursery.start_soon(self._ask, job)
 
-    async def _use(self, workload: Workload, loop: ClosedLoop, seed: int, name: str) -> None:
+    async def _use(self, loop: ClosedLoop, name: str) -> None:
         """One user's day: a pause, a request, a pause, a request."""
-        pauses, draw = chance(seed, f"think {name}"), workload.draw(seed, name)
+        seed = self._experiment.seed
+        pauses, draw = chance(seed, f"think {name}"), self._experiment.workload.draw(seed, name)
         while True:
             await trio.sleep(loop.think.sample(pauses))
-            at = trio.current_time() - self.started
-            if at >= self.seconds:
+            at = trio.current_time()
+            if at >= self._experiment.seconds:
                 break
             await self._ask(draw(at))
 
     # ---- one request ----
 
     async def _ask(self, job: Job) -> None:
-        visit = self.record.begin(job)
+        visit = self._record.begin(job)
         outcome = CANCELLED
         try:
             with visit.scope:
@@ -95,17 +88,17 @@ class Callers:
             if visit.scope.cancelled_caught and trio.current_time() < visit.scope.deadline:
                 outcome = UNFINISHED
         finally:
-            self.record.end(visit, outcome)
+            self._record.end(visit, outcome)
 
     async def _send(self, visit: Visit) -> str:
         """What became of it: see `record`."""
         nonce = str(visit.number)
-        fields = {DEMAND: demand(visit.job), NONCE: nonce}
+        fields = {DEMAND: written(visit.job), NONCE: nonce}
         try:
-            async with self.client.stream(self.method, "", headers=fields) as response:
+            async with self._client.stream(self._experiment.method, "", headers=fields) as response:
                 self._note(visit, response)
                 if response.headers.get(NONCE) != nonce:
-                    self.watch.fail(f"request {nonce} got the answer to request {response.headers.get(NONCE)}")
+                    self._watch.fail(f"request {nonce} got the answer to request {response.headers.get(NONCE)}")
                 if response.status_code >= 400:
                     return str(response.status_code)
                 await self._read(response, visit.job)
@@ -115,7 +108,7 @@ class Callers:
             visit.tries = len(visit.attempts) or visit.tries
             return type(error).__name__
         except Exception as error:
-            self.watch.fail(f"a request failed with what is no error of the library: {error!r}")
+            self._watch.fail(f"a request failed with what is no error of the library: {error!r}")
             return type(error).__name__
 
     def _note(self, visit: Visit, response: Response) -> None:
@@ -130,13 +123,5 @@ class Callers:
         if not job.tokens:
             await response.read()
             return
-        async for _ in response.iter_events(self.dialect):
+        async for _ in response.iter_events(self._dialects[response.request.origin.host]):
             pass
-
-
-def demand(job: Job) -> str:
-    """What a job asks of a server, as the value of a header field."""
-    return (
-        f"first_byte={job.first_byte!r} tokens={job.tokens} "
-        f"seconds_per_token={job.seconds_per_token!r} input_tokens={job.input_tokens}"
-    )

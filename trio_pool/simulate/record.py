@@ -14,6 +14,7 @@ from .._core.outcomes import Kind
 from .._core.permits import Member
 from ..events import Attempt
 from ..pool import Pool
+from .estimates import LittlesLaw
 from .workload import Job
 
 ANSWERED = "answered"
@@ -93,30 +94,29 @@ class Visit:
 class Record:
     """The notes of one run.
 
-    :param started: the experiment's start by trio's clock.
-    :param window: from when to when, in seconds from the start, requests must be meant to begin to count.
+    :param window: from when to when, by trio's clock, which is 0.0 at the start, requests must be meant to begin to count.
+    :ivar visits: the requests under way.
+    :ivar now: when something was last noted.
     :ivar area: under the curve of the requests under way, inside the window: their mean number times its length.
     :ivar times: of all requests that count, together, from the intended start to the end.
     """
 
-    def __init__(self, started: float, window: tuple[float, float]) -> None:
+    def __init__(self, window: tuple[float, float]) -> None:
         self.outcomes: Counter[str] = Counter()
         self.failed_attempts: Counter[str] = Counter()
         self.answered_by: Counter[str] = Counter()
         self.waits, self.first_bytes, self.latencies = array("d"), array("d"), array("d")
         self.moments: list[Moment] = []
-        self.visits: dict[Visit, None] = {}  # under way
+        self.visits: dict[Visit, None] = {}
         self.begun = self.answered = self.tried = self.tries = 0
-        self.area = self.times = 0.0
-        self._started = started
+        self.area = self.times = self.now = 0.0
         self._window = window
-        self._since = 0.0  # when the number under way last changed
         self._history = hashlib.blake2b(digest_size=16)
 
     def begin(self, job: Job) -> Visit:
         """A request begins."""
         self._grow()
-        visit = Visit(job, self.begun, trio.CancelScope(deadline=self._started + job.at + job.patience))
+        visit = Visit(job, self.begun, trio.CancelScope(deadline=job.at + job.patience))
         self.visits[visit] = None
         self.begun += 1
         return visit
@@ -142,11 +142,16 @@ class Record:
         self._history.update(of_network.encode())
         return self._history.hexdigest()
 
+    def little(self) -> LittlesLaw:
+        """The mean number under way inside the window, and the rate of those that count times their mean time."""
+        seconds = self._window[1] - self._window[0]
+        return LittlesLaw(self.area / seconds, self.times / seconds)
+
     def look(self, pool: Pool, members: Iterable[Member]) -> Moment:
         """Note the pool as it is."""
         figures = pool.statistics()
         moment = Moment(
-            at=trio.current_time() - self._started,
+            at=trio.current_time(),
             leased=figures.leased,
             idle=figures.idle,
             dialling=figures.dialling,
@@ -160,12 +165,12 @@ class Record:
         return moment
 
     def _grow(self) -> float:
-        """The time now, from the start, after the area has grown up to it."""
-        now = trio.current_time() - self._started
+        """The area grows up to now, before the number under way changes."""
+        now = trio.current_time()
         first, last = self._window
-        if self._since < last and now > first:
-            self.area += len(self.visits) * (min(now, last) - max(self._since, first))
-        self._since = now
+        if self.now < last and now > first:
+            self.area += len(self.visits) * (min(now, last) - max(self.now, first))
+        self.now = now
         return now
 
     def _count_attempts(self, visit: Visit, outcome: str) -> None:
@@ -177,5 +182,5 @@ class Record:
     def _count_answer(self, visit: Visit, now: float) -> None:
         self.answered_by[visit.host] += 1
         self.waits.append(visit.wait)
-        self.first_bytes.append(visit.first_byte - self._started - visit.job.at)
+        self.first_bytes.append(visit.first_byte - visit.job.at)
         self.latencies.append(now - visit.job.at)
