@@ -134,12 +134,12 @@ class Record:
             if outcome == ANSWERED:
                 self._count_answer(visit, now)
 
-    def history(self, of_network: str) -> str:
+    def history(self, of_world: str) -> str:
         """A digest of all that happened.
 
-        :param of_network: the network's own.
+        :param of_world: the virtual world's own.
         """
-        self._history.update(of_network.encode())
+        self._history.update(of_world.encode())
         return self._history.hexdigest()
 
     def little(self) -> LittlesLaw:

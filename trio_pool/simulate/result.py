@@ -20,6 +20,7 @@ from .._core.figures import PoolStatistics
 from .describe import plain
 from .estimates import Interval, LittlesLaw, batch_means, quantile_interval
 from .record import ANSWERED, CANCELLED, UNFINISHED, Moment
+from .servers import ServerStatistics
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -86,6 +87,7 @@ class Result:
         and their times. They differ where the experiment is too short, or the line grows and grows.
     :ivar moments: the pool over time.
     :ivar statistics: the pool's, at rest at the end; with origins as text.
+    :ivar providers: what each provider has seen, by name.
     :ivar handshakes: connections that the network made.
     :ivar ended: when the last request had ended and the pool was at rest.
     :ivar steps: steps of trio's tasks.
@@ -105,6 +107,7 @@ class Result:
     little: LittlesLaw
     moments: tuple[Moment, ...] = attrs.field(repr=False)
     statistics: PoolStatistics
+    providers: Mapping[str, ServerStatistics]
     handshakes: int
     ended: float
     steps: int
@@ -179,6 +182,7 @@ class Result:
             "figures": {row.figure: _told(row) for row in self.rows()},
             "littles_law": plain(attrs.asdict(self.little)),
             "moments": {name: [plain(getattr(each, name)) for each in self.moments] for name in Moment._fields},
+            "providers": {name: plain(attrs.asdict(each)) for name, each in self.providers.items()},
             "statistics": plain(attrs.asdict(self.statistics)),
         }
 

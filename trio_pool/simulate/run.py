@@ -121,14 +121,14 @@ class Run:
         watch.audit()
         watch.end()
         engine.cancel(self._sampling)
-        return self._result(network, pool)
+        return self._result(engine, network, pool)
 
-    def _result(self, network: VirtualNetwork, pool: Pool) -> Result:
+    def _result(self, engine: Engine, network: VirtualNetwork, pool: Pool) -> Result:
         experiment, record, statistics = self._experiment, self._record, pool.statistics()
         origins = {str(origin): figures for origin, figures in statistics.origins.items()}
         return Result(
             experiment=experiment,
-            history=record.history(network.digest()),
+            history=record.history(engine.digest()),
             outcomes=dict(record.outcomes),
             failed_attempts=dict(record.failed_attempts),
             answered_by=dict(record.answered_by),
@@ -140,7 +140,8 @@ class Run:
             little=record.little(),
             moments=tuple(record.moments),
             statistics=attrs.evolve(statistics, origins=origins),
-            handshakes=network.handshakes,
+            providers={name: server.statistics() for name, server in network.servers.items()},
+            handshakes=network.connected,
             ended=trio.current_time(),
             steps=self._watch.steps,
         )
