@@ -43,7 +43,7 @@ FLOORS: list[set[str]] = [
     {"_net"},
     {"_core"},
     {"_wire"},
-    {"sse", "sizing", "events", "messages", "headers", "urls", "config", "strategy", "errors", "_version"},
+    {"sse", "sizing", "checks", "events", "messages", "headers", "urls", "config", "strategy", "errors", "_version"},
 ]
 
 DEPENDENCIES = {"trio", "h11", "attrs", "yarl", "truststore"}

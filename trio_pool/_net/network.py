@@ -1,4 +1,4 @@
-"""What resolves, connects and supplies chance: the machine's own network, or anything that looks like it."""
+"""What resolves, connects, tells the wall time and supplies chance: the machine's own, or anything that looks like it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ipaddress
 import random
 import socket
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -57,6 +58,10 @@ class Network(Protocol):
 
     def random(self) -> float:
         """A number in [0, 1), by chance."""
+        ...
+
+    def time(self) -> float:
+        """The wall time: seconds since 1970."""
         ...
 
 
@@ -138,6 +143,10 @@ class SystemNetwork:
     def random(self) -> float:
         """A number in [0, 1) from the standard generator."""
         return random.random()
+
+    def time(self) -> float:
+        """The seconds since 1970 by the machine's clock."""
+        return time.time()
 
 
 def _with_zone(sockaddr: Any) -> str:

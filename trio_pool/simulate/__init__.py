@@ -1,0 +1,1 @@
+"""Pool experiments: the real pool and client on a virtual network under a virtual clock."""
