@@ -12,7 +12,7 @@ from ..errors import UsageError
 Check = Callable[[object, "attrs.Attribute[Any]", object], None]
 
 
-def one_of(*choices: str | None) -> Check:
+def one_of(*choices: object) -> Check:
     """A validator: one of these."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:

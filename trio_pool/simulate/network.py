@@ -7,8 +7,8 @@ what it would add to each byte is left out.
 from __future__ import annotations
 
 import errno
-import random
 from collections.abc import Callable, Iterable, Sequence
+from random import Random
 
 import trio
 
@@ -88,8 +88,7 @@ class VirtualNetwork(SystemNetwork):
         fault = self._dialling.draw(name, self._elapsed())
         if isinstance(fault, Blackhole):
             await trio.sleep_forever()
-        await self._leave_the_dark(server)
-        await trio.sleep(provider.round_trip)
+        await trio.sleep_until(max(self._engine.now(), server.dark_until) + provider.round_trip)
         if isinstance(fault, Refuse) or server.is_refusing:
             raise broken(errno.ECONNREFUSED)
         await trio.sleep(provider.secure_seconds)
@@ -117,13 +116,9 @@ class VirtualNetwork(SystemNetwork):
     def _elapsed(self) -> float:
         return self._engine.now() - self._engine.started
 
-    def _chance_of(self, provider: VirtualProvider) -> Callable[[str | None], random.Random]:
+    def _chance_of(self, provider: VirtualProvider) -> Callable[[str | None], Random]:
         own = chance(self._seed, f"outage {provider.name}")
         return lambda shared: own if shared is None else chance(self._seed, f"shared outage {shared}")
-
-    async def _leave_the_dark(self, server: Server) -> None:
-        while (now := self._engine.now()) < server.dark_until:
-            await trio.sleep(server.dark_until - now)
 
     def _connected(self, server: Server) -> VirtualStream:
         self.connected += 1

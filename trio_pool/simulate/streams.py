@@ -23,7 +23,6 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 import attrs
-import outcome
 import trio
 
 from .engine import Engine
@@ -142,8 +141,16 @@ class VirtualStream:
     """
 
     __slots__ = (
-        "_has_ended", "_incoming", "_is_broken", "_outgoing", "_reader", "_unread", "_when_closed", "_writer", "is_closed"
-    )  # fmt: skip
+        "_has_ended",
+        "_incoming",
+        "_is_broken",
+        "_outgoing",
+        "_reader",
+        "_unread",
+        "_when_closed",
+        "_writer",
+        "is_closed",
+    )
 
     ends_waits = True
 
@@ -189,20 +196,24 @@ class VirtualStream:
         if self._reader is not None:
             raise trio.BusyResourceError("another task waits already")
         if self.readable():
-            await self._yield()
-            return
-        self._reader = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._stop_reading)
+            await trio.lowlevel.checkpoint()
+        else:
+            self._reader = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._stop_reading)
+        if self.is_closed:
+            raise trio.ClosedResourceError("the stream was closed")
 
     async def wait_writable(self) -> None:
         """Wait until `send_nowait` may succeed."""
         if self._writer is not None:
             raise trio.BusyResourceError("another task waits already")
         if self._outgoing.room > 0 or self._is_broken or self.is_closed:
-            await self._yield()
-            return
-        self._writer = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._stop_writing)
+            await trio.lowlevel.checkpoint()
+        else:
+            self._writer = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._stop_writing)
+        if self.is_closed:
+            raise trio.ClosedResourceError("the stream was closed")
 
     def close(self) -> None:
         """Let go of the connection; unread bytes make it a reset."""
@@ -211,8 +222,8 @@ class VirtualStream:
         self.is_closed = True
         if not self._is_broken:
             self._outgoing.end("reset" if self._unread else "fin")
-        self._wake_reader(_closed())
-        self._wake_writer(_closed())
+        self._wake_reader()
+        self._wake_writer()
         self._when_closed()
 
     # ---- what comes from the server ----
@@ -245,12 +256,6 @@ class VirtualStream:
             raise broken(errno.ECONNRESET)
         raise BlockingIOError(errno.EAGAIN, "nothing is there")
 
-    async def _yield(self) -> None:
-        if not self.is_closed:
-            await trio.lowlevel.checkpoint()
-        if self.is_closed:
-            raise trio.ClosedResourceError("closed already")
-
     def _stop_reading(self, _: object) -> trio.lowlevel.Abort:
         self._reader = None
         return trio.lowlevel.Abort.SUCCEEDED
@@ -259,19 +264,15 @@ class VirtualStream:
         self._writer = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _wake_reader(self, error: outcome.Error | None = None) -> None:
+    def _wake_reader(self) -> None:
         if self._reader is not None:
-            trio.lowlevel.reschedule(self._reader, *([] if error is None else [error]))
+            trio.lowlevel.reschedule(self._reader)
             self._reader = None
 
-    def _wake_writer(self, error: outcome.Error | None = None) -> None:
+    def _wake_writer(self) -> None:
         if self._writer is not None:
-            trio.lowlevel.reschedule(self._writer, *([] if error is None else [error]))
+            trio.lowlevel.reschedule(self._writer)
             self._writer = None
-
-
-def _closed() -> outcome.Error:
-    return outcome.Error(trio.ClosedResourceError("closed by another task"))
 
 
 class Handler(Protocol):
