@@ -29,7 +29,6 @@ from .errors import TrioPoolError, UsageError
 from .headers import encode_headers
 from .messages import Request
 from .pool import Pool
-from .tries import wall_time
 from .turnstile import Turnstile
 from .upstreams import Upstream
 from .urls import Identity, Origin, folder, target_of
@@ -214,7 +213,7 @@ class Fleet:
         request = await self.request(permit, Call("GET", path, {}, []))
         response = await self.pool.send(request)
         try:
-            wait = read_wait(response.headers, wall_time(self.pool))
+            wait = read_wait(response.headers, self.pool.network.time())
             return Outcome(status=response.status_code, wait=wait)
         finally:
             response.close()

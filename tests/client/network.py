@@ -8,6 +8,7 @@ connection. What a test wants to happen later it says itself: `connection.send(b
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -187,6 +188,9 @@ class ScriptedNetwork:
 
     def random(self) -> float:
         return 0.5
+
+    def time(self) -> float:
+        return time.time()
 
 
 def _handler(script: Script) -> Handler:

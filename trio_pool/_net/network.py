@@ -1,10 +1,11 @@
-"""What resolves, connects and supplies chance: the machine's own network, or anything that looks like it."""
+"""What resolves, connects, tells the wall time and supplies chance: the machine's own, or anything that looks like it."""
 
 from __future__ import annotations
 
 import ipaddress
 import random
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -45,6 +46,10 @@ class Network(Protocol):
 
     def random(self) -> float:
         """A number in [0, 1), by chance."""
+        ...
+
+    def time(self) -> float:
+        """The wall time: seconds since 1970."""
         ...
 
 
@@ -120,6 +125,10 @@ class SystemNetwork:
     def random(self) -> float:
         """A number in [0, 1) from the standard generator."""
         return random.random()
+
+    def time(self) -> float:
+        """The seconds since 1970 by the machine's clock."""
+        return time.time()
 
 
 def _with_zone(sockaddr: Any) -> str:

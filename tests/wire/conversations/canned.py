@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -128,6 +129,9 @@ class CannedNetwork:
 
     def random(self) -> float:
         return 0.5
+
+    def time(self) -> float:
+        return time.time()
 
     def answer(self, number: int) -> list[Due]:
         """What is sent for this exchange, and when."""

@@ -1,0 +1,127 @@
+"""Who asks in an experiment: callers in open loop, who begin when they meant to, and users, who wait for their answers.
+
+Each request goes through the real client. Its latency is counted from the moment at which it was meant to start, and
+its answer must carry the nonce that it was sent with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..client import Client
+from ..errors import TrioPoolError
+from ..response import Response
+from .arrivals import ClosedLoop
+from .chances import chance
+from .demands import DEMAND, NONCE, written
+from .record import ANSWERED, CANCELLED, UNFINISHED, Record, Visit
+from .watch import Watch
+from .workload import Job
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+
+
+class Callers:
+    """Everybody who asks.
+
+    :param client: what they ask with.
+    :param experiment: who asks for what, and when.
+    :param record: notes what becomes of their requests.
+    :param watch: is told of what must not be.
+    """
+
+    def __init__(self, client: Client, experiment: Experiment, record: Record, watch: Watch) -> None:
+        self._client = client
+        self._experiment = experiment
+        self._record = record
+        self._watch = watch
+        self._dialects = {provider.host: provider.dialect for provider in experiment.providers}
+
+    async def come(self) -> None:
+        """Let requests begin for as long as they may, and wait until all have ended."""
+        experiment = self._experiment
+        async with trio.open_nursery() as nursery:
+            arrivals = experiment.workload.arrivals
+            if isinstance(arrivals, ClosedLoop):
+                for number in range(arrivals.users):
+                    nursery.start_soon(self._use, arrivals, f"user {number}")
+            else:
+                jobs = experiment.workload.jobs(experiment.seed)
+                nursery.start_soon(self._arrive, nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
+
+    def dismiss(self) -> None:
+        """Cancel what is still under way: one after the other, so that it is the same with every run."""
+        for visit in list(self._record.visits):
+            visit.scope.cancel()
+
+    # ---- when ----
+
+    async def _arrive(self, nursery: trio.Nursery, jobs: Iterator[Job]) -> None:
+        for job in jobs:
+            await trio.sleep_until(job.at)
+            nursery.start_soon(self._ask, job)
+
+    async def _use(self, loop: ClosedLoop, name: str) -> None:
+        """One user's day: a pause, a request, a pause, a request."""
+        seed = self._experiment.seed
+        pauses, draw = chance(seed, f"think {name}"), self._experiment.workload.draw(seed, name)
+        while True:
+            await trio.sleep(loop.think.sample(pauses))
+            at = trio.current_time()
+            if at >= self._experiment.seconds:
+                break
+            await self._ask(draw(at))
+
+    # ---- one request ----
+
+    async def _ask(self, job: Job) -> None:
+        visit = self._record.begin(job)
+        outcome = CANCELLED
+        try:
+            with visit.scope:
+                outcome = await self._send(visit)
+            if visit.scope.cancelled_caught and trio.current_time() < visit.scope.deadline:
+                outcome = UNFINISHED
+        finally:
+            self._record.end(visit, outcome)
+
+    async def _send(self, visit: Visit) -> str:
+        """What became of it: see `record`."""
+        nonce = str(visit.number)
+        fields = {DEMAND: written(visit.job), NONCE: nonce}
+        try:
+            async with self._client.stream(self._experiment.method, "", headers=fields) as response:
+                self._note(visit, response)
+                if response.headers.get(NONCE) != nonce:
+                    self._watch.fail(f"request {nonce} got the answer to request {response.headers.get(NONCE)}")
+                if response.status_code >= 400:
+                    return str(response.status_code)
+                await self._read(response, visit.job)
+                return ANSWERED
+        except TrioPoolError as error:
+            visit.attempts = error.attempts or visit.attempts
+            visit.tries = len(visit.attempts) or visit.tries
+            return type(error).__name__
+        except Exception as error:
+            self._watch.fail(f"a request failed with what is no error of the library: {error!r}")
+            return type(error).__name__
+
+    def _note(self, visit: Visit, response: Response) -> None:
+        """The answer has begun."""
+        visit.first_byte = trio.current_time()
+        visit.attempts = response._attempts
+        visit.tries = len(visit.attempts) or 1
+        visit.host = response.request.origin.host
+        visit.wait = response.timings.waited + sum(attempt.waited for attempt in visit.attempts)
+
+    async def _read(self, response: Response, job: Job) -> None:
+        if not job.tokens:
+            await response.read()
+            return
+        async for _ in response.iter_events(self._dialects[response.request.origin.host]):
+            pass
