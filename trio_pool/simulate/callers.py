@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..client import Client
-from ..errors import TrioPoolError
+from ..errors import (
+    ConnectError,
+    DecodingError,
+    LocalProtocolError,
+    ReadError,
+    RemoteProtocolError,
+    StreamIncomplete,
+    TrioPoolError,
+    UsageError,
+    WriteError,
+)
 from ..response import Response
 from .arrivals import ClosedLoop
 from .chances import chance
@@ -24,6 +34,20 @@ from .workload import Job
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+
+
+OURS = (LocalProtocolError, UsageError, DecodingError)
+"""No request of these callers gives the client a reason for one of these."""
+
+BROKEN = (ConnectError, ReadError, WriteError, RemoteProtocolError, StreamIncomplete)
+"""Nor for these, where nothing goes wrong on the network and no server closes connections."""
+
+
+def can_break(experiment: Experiment) -> bool:
+    """Whether an experiment's network or servers can break an exchange off."""
+    return bool(experiment.faults) or any(
+        provider.outages or provider.keepalive_timeout is not None for provider in experiment.providers
+    )
 
 
 class Callers:
@@ -40,6 +64,7 @@ class Callers:
         self._experiment = experiment
         self._record = record
         self._watch = watch
+        self._impossible = OURS if can_break(experiment) else (*OURS, *BROKEN)
         self._dialects = {provider.host: provider.dialect for provider in experiment.providers}
 
     async def come(self) -> None:
@@ -95,7 +120,7 @@ class Callers:
         nonce = str(visit.number)
         fields = {DEMAND: written(visit.job), NONCE: nonce}
         try:
-            async with self._client.stream(self._experiment.method, "", headers=fields) as response:
+            async with self._client.stream(self._experiment.method, self._url(visit), headers=fields) as response:
                 self._note(visit, response)
                 if response.headers.get(NONCE) != nonce:
                     self._watch.fail(f"request {nonce} got the answer to request {response.headers.get(NONCE)}")
@@ -104,6 +129,8 @@ class Callers:
                 await self._read(response, visit.job)
                 return ANSWERED
         except TrioPoolError as error:
+            if isinstance(error, self._impossible):
+                self._watch.fail(f"a request failed with what cannot happen here: {error!r}")
             visit.attempts = error.attempts or visit.attempts
             visit.tries = len(visit.attempts) or visit.tries
             return type(error).__name__
@@ -111,13 +138,22 @@ class Callers:
             self._watch.fail(f"a request failed with what is no error of the library: {error!r}")
             return type(error).__name__
 
+    def _url(self, visit: Visit) -> str:
+        """Relative, to the client's base URL or its upstreams; or each provider's in turn."""
+        providers = self._experiment.providers
+        return providers[visit.number % len(providers)].url if self._experiment.spread else ""
+
     def _note(self, visit: Visit, response: Response) -> None:
         """The answer has begun."""
         visit.first_byte = trio.current_time()
         visit.attempts = response._attempts
         visit.tries = len(visit.attempts) or 1
         visit.host = response.request.origin.host
-        visit.wait = response.timings.waited + sum(attempt.waited for attempt in visit.attempts)
+        timings = response.timings
+        visit.wait = timings.waited + sum(attempt.waited for attempt in visit.attempts)
+        if timings.reused:
+            asked = response._asked_at
+            self._watch.served(visit.host, asked, asked + timings.waited)
 
     async def _read(self, response: Response, job: Job) -> None:
         if not job.tokens:
