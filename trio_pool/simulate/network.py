@@ -69,7 +69,7 @@ class VirtualNetwork(SystemNetwork):
         if server is None:
             raise OSError(errno.ENOENT, "the name is not known")
         seconds = server.provider.resolve_seconds
-        fault = self._resolving.draw(server.provider.name, self._elapsed())
+        fault = self._resolving.draw(server.provider.name, self._engine.elapsed())
         await trio.sleep(seconds if fault is None else seconds + fault.seconds)
         place = list(self._by_host).index(host)
         return [(_address(place), port)]
@@ -85,7 +85,7 @@ class VirtualNetwork(SystemNetwork):
         name, provider = server.provider.name, server.provider
         self.dials += 1
         self._engine.note(f"{name} dial")
-        fault = self._dialling.draw(name, self._elapsed())
+        fault = self._dialling.draw(name, self._engine.elapsed())
         if isinstance(fault, Blackhole):
             await trio.sleep_forever()
         await trio.sleep_until(max(self._engine.now(), server.dark_until) + provider.round_trip)
@@ -109,12 +109,9 @@ class VirtualNetwork(SystemNetwork):
 
     def time(self) -> float:
         """Virtual seconds since 1970."""
-        return EPOCH + self._elapsed()
+        return EPOCH + self._engine.elapsed()
 
     # ---- how ----
-
-    def _elapsed(self) -> float:
-        return self._engine.now() - self._engine.started
 
     def _chance_of(self, provider: VirtualProvider) -> Callable[[str | None], Random]:
         own = chance(self._seed, f"outage {provider.name}")
