@@ -11,7 +11,7 @@ import trio
 
 from trio_pool import Client, PoolConfig, Response, open_client
 from trio_pool.simulate import demands
-from trio_pool.simulate.demands import Demand
+from trio_pool.simulate.demands import Asks, Demand
 from trio_pool.simulate.engine import Engine, open_engine
 from trio_pool.simulate.faults import Fault
 from trio_pool.simulate.network import VirtualNetwork
@@ -49,7 +49,7 @@ class World:
         return self.network.servers[name].statistics()
 
 
-def headers(demand: Demand = demands.NOTHING, nonce: str = "0") -> dict[str, str]:
+def headers(demand: Asks = demands.NOTHING, nonce: str = "0") -> dict[str, str]:
     return {demands.DEMAND: demands.written(demand), demands.NONCE: nonce}
 
 

@@ -17,9 +17,10 @@ from ..errors import UsageError
 from .chances import chance
 from .engine import Engine
 from .faults import OF_DIALLING, OF_RESOLVING, OF_RESPONSES, Blackhole, Dice, Fault, Refuse, SlowResolve
+from .pipes import Pipe
 from .provider import VirtualProvider
 from .servers import Server
-from .streams import Pipe, ServerEnd, VirtualStream, broken
+from .streams import ServerEnd, VirtualStream, broken
 
 EPOCH = 1_767_225_600.0
 """The wall time, in seconds since 1970, at which every virtual world begins: 2026-01-01."""

@@ -21,9 +21,10 @@ from .demands import Demand
 from .engine import Engine
 from .faults import Dice, Fault
 from .outages import Outage, in_order
+from .pipes import Way
 from .provider import VirtualProvider
 from .requests import Asked
-from .streams import ServerEnd, Way
+from .streams import ServerEnd
 
 
 @attrs.frozen
