@@ -28,6 +28,7 @@ from ..response import Response
 from .arrivals import ClosedLoop
 from .chances import chance
 from .demands import DEMAND, NONCE, written
+from .engine import Engine
 from .record import ANSWERED, CANCELLED, UNFINISHED, Record, Visit
 from .watch import Watch
 from .workload import Job
@@ -55,15 +56,18 @@ class Callers:
 
     :param client: what they ask with.
     :param experiment: who asks for what, and when.
+    :param engine: on whose agenda they are.
     :param record: notes what becomes of their requests.
     :param watch: is told of what must not be.
     """
 
-    def __init__(self, client: Client, experiment: Experiment, record: Record, watch: Watch) -> None:
+    def __init__(self, client: Client, experiment: Experiment, engine: Engine, record: Record, watch: Watch) -> None:
         self._client = client
         self._experiment = experiment
+        self._engine = engine
         self._record = record
         self._watch = watch
+        self._are_begun = trio.Event()
         self._impossible = OURS if can_break(experiment) else (*OURS, *BROKEN)
         self._dialects = {provider.host: provider.dialect for provider in experiment.providers}
 
@@ -77,7 +81,8 @@ class Callers:
                     nursery.start_soon(self._use, arrivals, f"user {number}")
             else:
                 jobs = experiment.workload.jobs(experiment.seed)
-                nursery.start_soon(self._arrive, nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
+                self._await_next(nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
+                await self._are_begun.wait()
 
     def dismiss(self) -> None:
         """Cancel what is still under way: one after the other, so that it is the same with every run."""
@@ -86,10 +91,17 @@ class Callers:
 
     # ---- when ----
 
-    async def _arrive(self, nursery: trio.Nursery, jobs: Iterator[Job]) -> None:
-        for job in jobs:
-            await trio.sleep_until(job.at)
-            nursery.start_soon(self._ask, job)
+    def _await_next(self, nursery: trio.Nursery, jobs: Iterator[Job]) -> None:
+        """The next in open loop is on the agenda, where it costs no task before its time."""
+        job = next(jobs, None)
+        if job is None:
+            self._are_begun.set()
+        else:
+            self._engine.at(job.at, self._arrive, nursery, jobs, job)
+
+    def _arrive(self, nursery: trio.Nursery, jobs: Iterator[Job], job: Job) -> None:
+        nursery.start_soon(self._ask, job)
+        self._await_next(nursery, jobs)
 
     async def _use(self, loop: ClosedLoop, name: str) -> None:
         """One user's day: a pause, a request, a pause, a request."""

@@ -110,7 +110,7 @@ class Run:
     async def _live(self, engine: Engine, network: VirtualNetwork, client: Client) -> Result:
         """The callers come and go, and then there must be peace."""
         experiment, pool, watch = self._experiment, client.pool, self._watch
-        callers = Callers(client, experiment, self._record, watch)
+        callers = Callers(client, experiment, engine, self._record, watch)
         over = engine.started + experiment.seconds + experiment.grace
         dismissal = engine.at(over, callers.dismiss)
         bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
