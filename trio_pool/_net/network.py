@@ -1,4 +1,4 @@
-"""What resolves, connects, tells the wall time and supplies chance: the machine's own, or anything that looks like it."""
+"""What resolves, connects, tells the wall time and supplies chance: the machine's own, or what looks like it."""
 
 from __future__ import annotations
 

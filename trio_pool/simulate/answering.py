@@ -7,7 +7,6 @@ times of the pieces are counted from the first byte, so that they do not drift. 
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from .answers import refusal, usage, whole
@@ -37,7 +36,7 @@ class Answering:
         self._server = server
         self._conversation = conversation
         self._engine = engine
-        self._next: Entry | None = None  # the step to come; None before the first and after the last
+        self._next: Entry | None = None  # the step to come, once there is one
         self._sent = 0  # tokens
         self._pace = 0.0  # seconds for each
         self._at_once = 1  # that travel in one piece
@@ -54,8 +53,8 @@ class Answering:
 
     def refuse(self, status: int, retry_after: float | None) -> None:
         """Answer it with an error, at once."""
-        self._send_whole(status, refusal(status), retry_after)
-        self._conversation.answered()
+        if self._send_whole(status, refusal(status), retry_after):
+            self._conversation.answered()
 
     def stop(self) -> None:
         """There is no next step."""
@@ -68,36 +67,31 @@ class Answering:
     def _begin_answer(self) -> None:
         demand = self.asked.demand
         if demand.tokens and not self.asked.is_head:
-            self._conversation.send(self._server.script.head(self._server.fields(self.asked.nonce)))
-            self._await_next_piece()
-            return
-        self._send_whole(200, usage(demand))
-        self._finish()
+            if self._conversation.send(self._server.script.head(self._server.fields(self.asked.nonce))):
+                self._await_next_piece()
+        elif self._send_whole(200, usage(demand)):
+            self._finish(is_delimited=True)
 
     def _send_piece(self) -> None:
         demand, script = self.asked.demand, self._server.script
         tokens = min(self._at_once, demand.tokens - self._sent)
         self._sent += tokens
         is_last = self._sent == demand.tokens
-        self._conversation.send(script.piece(tokens) + script.end(demand) if is_last else script.piece(tokens))
+        if not self._conversation.send(script.piece(tokens) + (script.end(demand) if is_last else b"")):
+            return
         if is_last:
-            self._finish()
+            self._finish(is_delimited=script.is_chunked)
         else:
             self._await_next_piece()
 
     def _await_next_piece(self) -> None:
-        if self._next is None:
-            return  # a fault has ended the connection
         tokens = min(self._sent + self._at_once, self.asked.demand.tokens)
         self._next = self._engine.at(self._first_byte_at + tokens * self._pace, self._send_piece)
 
-    def _finish(self) -> None:
-        if self._next is None:
-            return
-        self._next = None
-        self._conversation.answered(is_delimited=self._server.provider.framing == "chunked" or not self.asked.demand.tokens)
+    def _finish(self, *, is_delimited: bool) -> None:
+        self._conversation.answered(is_delimited=is_delimited)
         self._server.finish(self)
 
-    def _send_whole(self, status: int, body: bytes, retry_after: float | None = None) -> None:
+    def _send_whole(self, status: int, body: bytes, retry_after: float | None = None) -> bool:
         data = whole(status, self._server.fields(self.asked.nonce, retry_after), body)
-        self._conversation.send(data[: -len(body)] if self.asked.is_head else data)
+        return self._conversation.send(data[: -len(body)] if self.asked.is_head else data)

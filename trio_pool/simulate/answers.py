@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from .provider import VirtualProvider
 from .demands import Demand
+from .provider import VirtualProvider
 
 REASONS = {200: b"OK", 400: b"Bad Request", 429: b"Too Many Requests", 503: b"Service Unavailable", 529: b"Overloaded"}
 CODES = {
@@ -50,17 +50,20 @@ def usage(demand: Demand) -> bytes:
 
 
 class Script:
-    """The pieces of streamed answers, as one provider writes them."""
+    """The pieces of streamed answers, as one provider writes them.
+
+    :ivar is_chunked: whether an answer says where it ends; else the connection's end does.
+    """
 
     def __init__(self, provider: VirtualProvider) -> None:
-        self._is_chunked = provider.framing == "chunked"
+        self.is_chunked = provider.framing == "chunked"
         self._speaks_openai = provider.dialect == "openai"
         self._bytes_per_token = provider.bytes_per_token
         self._kept: dict[int, bytes] = {}  # pieces by their number of tokens
 
     def head(self, fields: bytes) -> bytes:
         """The head, and what comes with it."""
-        framing = b"Transfer-Encoding: chunked" if self._is_chunked else b"Connection: close"
+        framing = b"Transfer-Encoding: chunked" if self.is_chunked else b"Connection: close"
         start = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n%b\r\n%b\r\n" % (framing, fields)
         return start + (self._framed(_ROLE) if self._speaks_openai else b"")
 
@@ -75,7 +78,7 @@ class Script:
     def end(self, demand: Demand) -> bytes:
         """What comes after the last token."""
         mark = self._framed(b"data: %b\n\n%b" % (usage(demand), _MARK)) if self._speaks_openai else b""
-        return mark + (_LAST_CHUNK if self._is_chunked else b"")
+        return mark + (_LAST_CHUNK if self.is_chunked else b"")
 
     def _framed(self, data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.is_chunked else data

@@ -12,7 +12,7 @@ from ..errors import UsageError
 Check = Callable[[object, "attrs.Attribute[Any]", object], None]
 
 
-def one_of(*choices: str | None) -> Check:
+def one_of(*choices: object) -> Check:
     """A validator: one of these."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -36,6 +36,12 @@ def truth(instance: object, attribute: attrs.Attribute[Any], value: object) -> N
     """A validator: True or False."""
     if not isinstance(value, bool):
         _refuse(instance, attribute, "True or False", value)
+
+
+def name_or_none(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """A validator: a name, or None."""
+    if value is not None and not (isinstance(value, str) and value):
+        _refuse(instance, attribute, "a name or None", value)
 
 
 def _refuse(instance: object, attribute: attrs.Attribute[Any], needed: str, value: object) -> None:

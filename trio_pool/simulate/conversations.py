@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .engine import Engine
-from .faults import AtByte, Fault, FinWhileIdle, HalfClose, ResetAt, Stall, Surplus
+from .faults import AtByte, Fault, FinWhileIdle, HalfClose, Stall, Surplus
 from .requests import Reader
 from .streams import ServerEnd
 
 if TYPE_CHECKING:
-    from .servers import Server
     from .answering import Answering
+    from .servers import Server
 
 SURPLUS = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """What some servers send before they close an idle connection."""
@@ -56,12 +57,12 @@ class Conversation:
 
     # ---- what the server does ----
 
-    def send(self, data: bytes) -> None:
-        """Some bytes of the answer."""
-        if self._trap is None:
-            self._end.send(data)
-        else:
-            self._trap.send(data)
+    def send(self, data: bytes) -> bool:
+        """Some bytes of the answer. Whether it goes on; else the request is over."""
+        if self._trap is not None:
+            return self._trap.send(data)
+        self._end.send(data)
+        return True
 
     def answered(self, *, is_delimited: bool = True) -> None:
         """The answer is whole.
@@ -93,7 +94,7 @@ class Conversation:
         if asked is None:
             return
         self._keeps = asked.keeps
-        self._fault = self._server.faults.draw(self._server.provider.name, self._engine.now() - self._engine.started)
+        self._fault = self._server.faults.draw(self._server.provider.name, self._engine.elapsed())
         self._trap = Trap(self, self._end, self._engine, self._fault) if isinstance(self._fault, AtByte) else None
         self._answering = self._server.answering(asked, self)
         self._server.admit(self._answering)
@@ -124,7 +125,7 @@ class Conversation:
         self._server.forget(self)
 
     def _close_if_idle(self) -> None:
-        """The server's own keepalive timeout. One entry of the agenda looks again and again, not one for each request."""
+        """The server's keepalive timeout: one entry of the agenda looks again and again, not one for each request."""
         timeout = self._server.provider.keepalive_timeout or 0.0
         if self._end.is_closed:
             return
@@ -152,33 +153,40 @@ class Trap:
         self._left: float = fault.byte
         self._held: list[bytes] = []
         self.holds = False
-        self.then = lambda: None
+        self.then: Callable[[], None] = self._stay
 
-    def send(self, data: bytes) -> None:
-        """Some bytes of the answer."""
+    def send(self, data: bytes) -> bool:
+        """Some bytes of the answer. Whether it goes on."""
         if self.holds:
             self._held.append(data)
-        elif len(data) <= self._left:
+            return True
+        if len(data) <= self._left:
             self._left -= len(data)
             self._end.send(data)
-        else:
-            passed = int(self._left)
-            if passed:
-                self._end.send(data[:passed])
-            self._spring(data[passed:])
+            return True
+        passed = int(self._left)
+        if passed:
+            self._end.send(data[:passed])
+        return self._spring(data[passed:])
 
-    def _spring(self, rest: bytes) -> None:
-        if isinstance(self._fault, ResetAt):
-            self._conversation.reset()
-        elif isinstance(self._fault, HalfClose):
-            self._conversation.fall_silent()
-        elif isinstance(self._fault, Stall):
+    def _spring(self, rest: bytes) -> bool:
+        if isinstance(self._fault, Stall):
             self.holds = True
             self._held.append(rest)
             self._engine.after(self._fault.seconds, self._let_go)
+            return True
+        if isinstance(self._fault, HalfClose):
+            self._conversation.fall_silent()
+        else:
+            self._conversation.reset()
+        return False
 
     def _let_go(self) -> None:
         self.holds, self._left = False, math.inf
         for data in self._held:
             self._end.send(data)
         self.then()
+
+    @staticmethod
+    def _stay() -> None:
+        """The answer is not whole yet."""

@@ -74,7 +74,7 @@ def read(value: bytes) -> Demand:
 
     :raises ValueError: it is malformed.
     """
-    parts = dict([part.split(b"=") for part in value.split()])  # noqa: C404  # pairs, or a ValueError
+    parts = dict([part.split(b"=") for part in value.split()])  # pairs, or a ValueError
     demand = Demand(
         float(parts.pop(b"first_byte", 0)),
         int(parts.pop(b"tokens", 0)),

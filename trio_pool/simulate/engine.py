@@ -1,12 +1,10 @@
 """The agenda of a virtual world: what is to happen, when, and what has happened.
 
-Strategy. Servers, wires and arrivals are callbacks on one agenda, and a single task sleeps until the next of them is
-due; so a server's connection or request costs no task. The task's sleep is a cancel scope whose deadline is moved when
-something earlier is put on the agenda. All that is due at one moment happens in one go, also what that puts on the
-agenda for the same moment; the clock jumps once a moment and never for the present one.
+Strategy. Servers, wires and arrivals are callbacks on one agenda, called by the virtual clock when every task waits; so
+nothing of them costs a task, or a step of one. All that is due at one moment happens in one go, also what that puts on
+the agenda for the same moment. The order is that of the times, and at one moment that in which things were put down.
 
-Callbacks are called in the order of their times, those of one moment in the order in which they were put down. They do
-not wait, and what one of them raises ends the run.
+A callback does not wait. What one of them raises ends the body of `open_engine`, and comes out of it.
 """
 
 from __future__ import annotations
@@ -20,6 +18,9 @@ from typing import Any
 
 import trio
 
+from ..errors import UsageError
+from .scheduling import VirtualClock
+
 Entry = list[Any]
 """Something on the agenda: when, its number, the callback (None once it was cancelled), and what it is called with."""
 
@@ -27,32 +28,35 @@ _CALLBACK = 2
 
 
 class Engine:
-    """One agenda, by trio's clock.
+    """The agenda of one run.
 
+    :param clock: the run's.
     :ivar now: tells the time.
-    :ivar started: when the engine was made.
+    :ivar started: when it was made.
+    :ivar scope: is cancelled when a callback has raised.
+    :ivar broken: what one has raised, or None.
     """
 
-    def __init__(self) -> None:
-        self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
-        self.started = self.now()
+    def __init__(self, clock: VirtualClock) -> None:
+        self.now = clock.current_time
+        self.started = clock.current_time()
+        self.scope = trio.CancelScope()
+        self.broken: BaseException | None = None
         self._agenda: list[Entry] = []
         self._entered = 0
-        self._nap = trio.CancelScope()
         self._history = hashlib.blake2b(digest_size=16)
 
     def at(self, when: float, callback: Callable[..., object], *args: Any) -> Entry:
-        """Have something called at a time; what is past or present is called as soon as this task waits.
+        """Have something called at a time; what is past or present is called as soon as every task waits.
 
         :param when: by trio's clock; `math.inf`: never.
-        :param callback: does not wait, and does not raise.
+        :param callback: what does not wait.
         :param args: what it is called with.
         """
         self._entered += 1
         entry = [when, self._entered, callback, args]
-        heappush(self._agenda, entry)
-        if when < self._nap.deadline:
-            self._nap.deadline = when
+        if when < math.inf:
+            heappush(self._agenda, entry)
         return entry
 
     def after(self, seconds: float, callback: Callable[..., object], *args: Any) -> Entry:
@@ -61,8 +65,12 @@ class Engine:
 
     @staticmethod
     def cancel(entry: Entry) -> None:
-        """Take something off the agenda. What has happened already stays so."""
+        """Take something off the agenda. What has happened stays so."""
         entry[_CALLBACK] = None
+
+    def elapsed(self) -> float:
+        """Seconds since it was made, by which the times of windows are told."""
+        return self.now() - self.started
 
     def note(self, what: str) -> None:
         """Write something into the history, with its time."""
@@ -72,49 +80,43 @@ class Engine:
         """A hash of the history."""
         return self._history.hexdigest()
 
-    async def run(self) -> None:
-        """Have everything called in its time, until cancelled."""
-        while True:
-            with trio.CancelScope(deadline=self._next()) as self._nap:
-                await trio.sleep_forever()
-            self._nap = trio.CancelScope(deadline=-math.inf)  # nothing need be moved while all is looked at
-            self._call_what_is_due()
+    # ---- for the clock ----
 
-    def _next(self) -> float:
+    def next(self) -> float:
+        """When the next thing is to happen, or `math.inf`."""
         agenda = self._agenda
         while agenda and agenda[0][_CALLBACK] is None:
             heappop(agenda)
         return agenda[0][0] if agenda else math.inf
 
-    def _call_what_is_due(self) -> None:
+    def call(self) -> None:
+        """Have everything happen that is due."""
         agenda, now = self._agenda, self.now()
-        while agenda and agenda[0][0] <= now:
-            _, _, callback, args = heappop(agenda)
-            if callback is not None:
-                callback(*args)
+        try:
+            while agenda and agenda[0][0] <= now:
+                _, _, callback, args = heappop(agenda)
+                if callback is not None:
+                    callback(*args)
+        except BaseException as error:
+            self.broken = error
+            self.scope.cancel()
+            agenda.clear()
 
 
 @asynccontextmanager
 async def open_engine() -> AsyncGenerator[Engine]:
-    """An engine that runs for the time of the `async with`. What the body raises comes out as it is."""
-    engine = Engine()
-    body: BaseException | None = None
-    broken: list[Exception] = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_run, engine, nursery.cancel_scope, broken)
-        try:
-            yield engine
-        except BaseException as error:  # taken out of the nursery's group, and raised as itself
-            body = error
-        nursery.cancel_scope.cancel()
-    failure = broken[0] if broken else body
-    if failure is not None:
-        raise failure
+    """An engine for the time of the `async with`, in a run of `scheduling.run`.
 
-
-async def _run(engine: Engine, scope: trio.CancelScope, broken: list[Exception]) -> None:
+    :raises UsageError: the clock is another, or has an engine already.
+    """
+    clock = trio.lowlevel.current_clock()
+    if not isinstance(clock, VirtualClock) or clock.agenda is not None:
+        raise UsageError("an engine needs a run of its own, by trio_pool.simulate.scheduling.run")
+    clock.agenda = engine = Engine(clock)
     try:
-        await engine.run()
-    except Exception as error:  # a callback's: it ends the body, and is raised in its place
-        broken.append(error)
-        scope.cancel()
+        with engine.scope:
+            yield engine
+    finally:
+        clock.agenda = None
+        if engine.broken is not None:
+            raise engine.broken

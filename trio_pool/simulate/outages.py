@@ -13,14 +13,14 @@ from typing import Literal
 import attrs
 
 from ..checks import NOT_NEGATIVE, POSITIVE, Rule
-from .checks import one_of
+from .checks import name_or_none, one_of
 
 How = Literal["refuse", "503", "blackhole"]
 
 SLOWDOWN = Rule("a number of at least 1", lambda value: value >= 1)
 ENDLESS = Rule("a positive number of seconds, or math.inf", lambda value: value > 0, endless=True)
 
-_how = attrs.field(default="refuse", validator=one_of("refuse", "503", "blackhole"))
+_IS_HOW = one_of("refuse", "503", "blackhole")
 
 
 @attrs.frozen
@@ -52,7 +52,7 @@ class Outage:
 
     start: float = attrs.field(validator=NOT_NEGATIVE)
     seconds: float = attrs.field(validator=ENDLESS)
-    how: How = _how
+    how: How = attrs.field(default="refuse", validator=_IS_HOW)
 
 
 @attrs.frozen
@@ -68,8 +68,8 @@ class Bursts:
 
     mean_between: float = attrs.field(validator=POSITIVE)
     mean_seconds: float = attrs.field(validator=POSITIVE)
-    how: How = _how
-    shared: str | None = None
+    how: How = attrs.field(default="refuse", validator=_IS_HOW)
+    shared: str | None = attrs.field(default=None, validator=name_or_none)
 
     def drawn(self, chance: random.Random) -> Iterator[Outage]:
         """The outages, one after another, without end."""
@@ -81,9 +81,7 @@ class Bursts:
             end = start + seconds
 
 
-def in_order(
-    outages: Iterable[Outage | Bursts], chance: Callable[[str | None], random.Random]
-) -> Iterator[Outage]:
+def in_order(outages: Iterable[Outage | Bursts], chance: Callable[[str | None], random.Random]) -> Iterator[Outage]:
     """All outages of one provider by their start, perhaps without end; they may overlap.
 
     :param outages: as given.

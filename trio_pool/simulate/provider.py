@@ -22,7 +22,6 @@ _PLACES = Rule(
     endless=True,
 )
 _TRIPS = Rule("a whole number of at least 0", lambda value: value >= 0, whole=True)
-_STATUS = (429, 503, 529)
 
 
 def _is_name(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
@@ -44,11 +43,11 @@ class VirtualProvider:
 
     :ivar name: its host is this and ".test" ("provider").
     :ivar concurrency: requests that it serves at once (None: any number).
-    :ivar queue: requests that wait beyond that, first come first served (0); the next is refused with `overload_status`.
+    :ivar queue: requests that wait beyond that, first come first served (0); the next is refused.
     :ivar requests_per_minute: a bucket that holds one minute's worth (None: no limit). A request beyond it is refused
         with 429.
     :ivar tokens_per_minute: the same for tokens, those of the input and of the answer together (None).
-    :ivar overload_status: 429 (the default), 503 or 529.
+    :ivar overload_status: what is said to who is refused for want of a place: 429 (the default), 503 or 529.
     :ivar retry_after: whether a refusal says when to come back (None: it does not): by a limit per minute, when there
         is room; else after so many seconds. Sent in whole seconds, rounded up (RFC 9110 section 10.2.3).
     :ivar sends_rate_limit_headers: whether each answer tells the limits per minute, as OpenAI's do (False).
@@ -60,9 +59,9 @@ class VirtualProvider:
     :ivar resolve_seconds: seconds of a dial that looking up the name takes (0.0).
     :ivar bandwidth: bytes a second of one connection in each direction (`math.inf`).
     :ivar capacity: bytes of one connection that may be on their way or unread in each direction (65536).
-    :ivar keepalive_timeout: seconds for which a connection may be idle before the server closes it (None: it never does).
+    :ivar keepalive_timeout: seconds for which a connection may be idle before the server closes it (None: any).
     :ivar announces_keepalive: whether responses say so (`Keep-Alive: timeout=`, in whole seconds) (False).
-    :ivar bytes_per_token: (4).
+    :ivar bytes_per_token: of text (4).
     :ivar coalesce: tokens of so many seconds travel in one piece, as one event (0.25; 0: each alone).
     :ivar framing: how a streamed answer ends: "chunked" (the default) or by the connection's end, "close".
     :ivar dialect: "openai" (the default): `data:` events with an end mark and usage; None: events of mere text.
@@ -74,7 +73,7 @@ class VirtualProvider:
     queue: float = attrs.field(default=0, validator=_PLACES)
     requests_per_minute: float | None = _optional(POSITIVE)
     tokens_per_minute: float | None = _optional(POSITIVE)
-    overload_status: int = attrs.field(default=429, validator=one_of(*_STATUS))
+    overload_status: int = attrs.field(default=429, validator=one_of(429, 503, 529))
     retry_after: float | None = _optional(POSITIVE)
     sends_rate_limit_headers: bool = attrs.field(default=False, validator=truth)
     brownouts: tuple[Brownout, ...] = attrs.field(default=(), validator=all_of(Brownout))

@@ -9,7 +9,8 @@ from . import demands
 from .demands import Demand
 
 _FIELD = re.compile(
-    rb"\r\n(simulated-demand|simulated-nonce|content-length|transfer-encoding|connection):[ \t]*([^\r\n]*)", re.IGNORECASE
+    rb"\r\n(simulated-demand|simulated-nonce|content-length|transfer-encoding|connection):[ \t]*([^\r\n]*)",
+    re.IGNORECASE,
 )
 
 
