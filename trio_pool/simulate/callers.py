@@ -13,11 +13,22 @@ from typing import TYPE_CHECKING
 import trio
 
 from ..client import Client
-from ..errors import TrioPoolError
+from ..errors import (
+    ConnectError,
+    DecodingError,
+    LocalProtocolError,
+    ReadError,
+    RemoteProtocolError,
+    StreamIncomplete,
+    TrioPoolError,
+    UsageError,
+    WriteError,
+)
 from ..response import Response
 from .arrivals import ClosedLoop
 from .chances import chance
 from .demands import DEMAND, NONCE, written
+from .engine import Engine
 from .record import ANSWERED, CANCELLED, UNFINISHED, Record, Visit
 from .watch import Watch
 from .workload import Job
@@ -26,20 +37,38 @@ if TYPE_CHECKING:
     from .experiment import Experiment
 
 
+OURS = (LocalProtocolError, UsageError, DecodingError)
+"""No request of these callers gives the client a reason for one of these."""
+
+BROKEN = (ConnectError, ReadError, WriteError, RemoteProtocolError, StreamIncomplete)
+"""Nor for these, where nothing goes wrong on the network and no server closes connections."""
+
+
+def can_break(experiment: Experiment) -> bool:
+    """Whether an experiment's network or servers can break an exchange off."""
+    return bool(experiment.faults) or any(
+        provider.outages or provider.keepalive_timeout is not None for provider in experiment.providers
+    )
+
+
 class Callers:
     """Everybody who asks.
 
     :param client: what they ask with.
     :param experiment: who asks for what, and when.
+    :param engine: on whose agenda they are.
     :param record: notes what becomes of their requests.
     :param watch: is told of what must not be.
     """
 
-    def __init__(self, client: Client, experiment: Experiment, record: Record, watch: Watch) -> None:
+    def __init__(self, client: Client, experiment: Experiment, engine: Engine, record: Record, watch: Watch) -> None:
         self._client = client
         self._experiment = experiment
+        self._engine = engine
         self._record = record
         self._watch = watch
+        self._are_begun = trio.Event()
+        self._impossible = OURS if can_break(experiment) else (*OURS, *BROKEN)
         self._dialects = {provider.host: provider.dialect for provider in experiment.providers}
 
     async def come(self) -> None:
@@ -52,7 +81,8 @@ class Callers:
                     nursery.start_soon(self._use, arrivals, f"user {number}")
             else:
                 jobs = experiment.workload.jobs(experiment.seed)
-                nursery.start_soon(self._arrive, nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
+                self._await_next(nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
+                await self._are_begun.wait()
 
     def dismiss(self) -> None:
         """Cancel what is still under way: one after the other, so that it is the same with every run."""
@@ -61,10 +91,17 @@ class Callers:
 
     # ---- when ----
 
-    async def _arrive(self, nursery: trio.Nursery, jobs: Iterator[Job]) -> None:
-        for job in jobs:
-            await trio.sleep_until(job.at)
-            nursery.start_soon(self._ask, job)
+    def _await_next(self, nursery: trio.Nursery, jobs: Iterator[Job]) -> None:
+        """The next in open loop is on the agenda, where it costs no task before its time."""
+        job = next(jobs, None)
+        if job is None:
+            self._are_begun.set()
+        else:
+            self._engine.at(job.at, self._arrive, nursery, jobs, job)
+
+    def _arrive(self, nursery: trio.Nursery, jobs: Iterator[Job], job: Job) -> None:
+        nursery.start_soon(self._ask, job)
+        self._await_next(nursery, jobs)
 
     async def _use(self, loop: ClosedLoop, name: str) -> None:
         """One user's day: a pause, a request, a pause, a request."""
@@ -95,7 +132,7 @@ class Callers:
         nonce = str(visit.number)
         fields = {DEMAND: written(visit.job), NONCE: nonce}
         try:
-            async with self._client.stream(self._experiment.method, "", headers=fields) as response:
+            async with self._client.stream(self._experiment.method, self._url(visit), headers=fields) as response:
                 self._note(visit, response)
                 if response.headers.get(NONCE) != nonce:
                     self._watch.fail(f"request {nonce} got the answer to request {response.headers.get(NONCE)}")
@@ -104,6 +141,8 @@ class Callers:
                 await self._read(response, visit.job)
                 return ANSWERED
         except TrioPoolError as error:
+            if isinstance(error, self._impossible):
+                self._watch.fail(f"a request failed with what cannot happen here: {error!r}")
             visit.attempts = error.attempts or visit.attempts
             visit.tries = len(visit.attempts) or visit.tries
             return type(error).__name__
@@ -111,13 +150,22 @@ class Callers:
             self._watch.fail(f"a request failed with what is no error of the library: {error!r}")
             return type(error).__name__
 
+    def _url(self, visit: Visit) -> str:
+        """Relative, to the client's base URL or its upstreams; or each provider's in turn."""
+        providers = self._experiment.providers
+        return providers[visit.number % len(providers)].url if self._experiment.spread else ""
+
     def _note(self, visit: Visit, response: Response) -> None:
         """The answer has begun."""
         visit.first_byte = trio.current_time()
         visit.attempts = response._attempts
         visit.tries = len(visit.attempts) or 1
         visit.host = response.request.origin.host
-        visit.wait = response.timings.waited + sum(attempt.waited for attempt in visit.attempts)
+        timings = response.timings
+        visit.wait = timings.waited + sum(attempt.waited for attempt in visit.attempts)
+        if timings.reused:
+            asked = response._asked_at
+            self._watch.served(visit.host, asked, asked + timings.waited)
 
     async def _read(self, response: Response, job: Job) -> None:
         if not job.tokens:

@@ -38,5 +38,11 @@ def truth(instance: object, attribute: attrs.Attribute[Any], value: object) -> N
         _refuse(instance, attribute, "True or False", value)
 
 
+def name_or_none(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """A validator: a name, or None."""
+    if value is not None and not (isinstance(value, str) and value):
+        _refuse(instance, attribute, "a name or None", value)
+
+
 def _refuse(instance: object, attribute: attrs.Attribute[Any], needed: str, value: object) -> None:
     raise UsageError(f"{type(instance).__name__}.{attribute.name} must be {needed}, not {value!r}")

@@ -94,7 +94,7 @@ class Conversation:
         if asked is None:
             return
         self._keeps = asked.keeps
-        self._fault = self._server.faults.draw(self._server.provider.name, self._engine.now() - self._engine.started)
+        self._fault = self._server.faults.draw(self._server.provider.name, self._engine.elapsed())
         self._trap = Trap(self, self._end, self._engine, self._fault) if isinstance(self._fault, AtByte) else None
         self._answering = self._server.answering(asked, self)
         self._server.admit(self._answering)

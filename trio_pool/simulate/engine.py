@@ -68,6 +68,10 @@ class Engine:
         """Take something off the agenda. What has happened stays so."""
         entry[_CALLBACK] = None
 
+    def elapsed(self) -> float:
+        """Seconds since it was made, by which the times of windows are told."""
+        return self.now() - self.started
+
     def note(self, what: str) -> None:
         """Write something into the history, with its time."""
         self._history.update(f"{self.now():.9f} {what}\n".encode())

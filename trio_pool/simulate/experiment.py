@@ -44,6 +44,8 @@ class Experiment:
     :ivar warm_up: requests that are meant to begin before this do not count in the result (0.0).
     :ivar upstream_options: by a provider's name, fields of its `Upstream`, such as `{"east": {"priority": 1}}` (none).
         A single provider with options is an upstream too.
+    :ivar spread: whether requests go to the providers in turn, as to hosts that have nothing in common, instead of to a
+        group of upstreams (False).
     :ivar method: of the requests ("POST", as for language models; "GET" can be sent again whatever happens).
     :ivar hedging: as of `open_client` (False).
     :ivar grace: how long the last requests may take after `seconds`; then they are cancelled (600.0).
@@ -63,6 +65,7 @@ class Experiment:
     upstream_options: Mapping[str, Mapping[str, Any]] = attrs.field(
         factory=cast("Any", dict), converter=_as_mappings, kw_only=True
     )
+    spread: bool = attrs.field(default=False, kw_only=True)
     method: str = attrs.field(default="POST", kw_only=True)
     hedging: bool = attrs.field(default=False, kw_only=True)
     grace: float = attrs.field(default=600.0, validator=checks.NOT_NEGATIVE, kw_only=True)
@@ -80,6 +83,8 @@ class Experiment:
         unknown = sorted(self.upstream_options.keys() - set(names))
         if unknown:
             raise UsageError(f"Experiment.upstream_options has {unknown[0]!r}, which is no provider: {', '.join(names)}")
+        if self.spread and self.upstream_options:
+            raise UsageError("Experiment.spread leaves no upstreams to which upstream_options could apply")
         self.upstreams()
 
     def upstreams(self) -> list[Upstream]:
@@ -87,7 +92,7 @@ class Experiment:
 
         :raises UsageError: their options make none.
         """
-        if len(self.providers) == 1 and not self.upstream_options:
+        if self.spread or (len(self.providers) == 1 and not self.upstream_options):
             return []
         return [self._upstream(provider, self.upstream_options.get(provider.name, {})) for provider in self.providers]
 

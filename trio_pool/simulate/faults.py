@@ -16,15 +16,10 @@ import attrs
 
 from ..checks import NOT_NEGATIVE, POSITIVE, SHARE, Rule
 from ..errors import UsageError
+from .checks import name_or_none
+from .outages import ENDLESS
 
-END = Rule("a number of seconds over 0, or math.inf", lambda value: value > 0, endless=True)
 BYTES = Rule("a whole number of bytes, at least 0", lambda value: value >= 0, whole=True)
-
-
-def _name(instance: object, attribute: attrs.Attribute[str | None], value: object) -> None:
-    if value is not None and not (isinstance(value, str) and value):
-        owner = type(instance).__name__
-        raise UsageError(f"{owner}.{attribute.name} must be a provider's name or None, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,8 +34,8 @@ class Fault:
 
     probability: float = attrs.field(default=1.0, validator=SHARE)
     start: float = attrs.field(default=0.0, validator=NOT_NEGATIVE)
-    end: float = attrs.field(default=math.inf, validator=END)
-    provider: str | None = attrs.field(default=None, validator=_name)
+    end: float = attrs.field(default=math.inf, validator=ENDLESS)
+    provider: str | None = attrs.field(default=None, validator=name_or_none)
 
     def __attrs_post_init__(self) -> None:
         if self.end <= self.start:
@@ -109,7 +104,7 @@ class Stall(AtByte):
     :ivar seconds: for how long (`math.inf`: for ever).
     """
 
-    seconds: float = attrs.field(default=math.inf, validator=END)
+    seconds: float = attrs.field(default=math.inf, validator=ENDLESS)
 
 
 @attrs.frozen(kw_only=True)

@@ -17,9 +17,10 @@ from ..errors import UsageError
 from .chances import chance
 from .engine import Engine
 from .faults import OF_DIALLING, OF_RESOLVING, OF_RESPONSES, Blackhole, Dice, Fault, Refuse, SlowResolve
+from .pipes import Pipe
 from .provider import VirtualProvider
 from .servers import Server
-from .streams import Pipe, ServerEnd, VirtualStream, broken
+from .streams import ServerEnd, VirtualStream, broken
 
 EPOCH = 1_767_225_600.0
 """The wall time, in seconds since 1970, at which every virtual world begins: 2026-01-01."""
@@ -69,7 +70,7 @@ class VirtualNetwork(SystemNetwork):
         if server is None:
             raise OSError(errno.ENOENT, "the name is not known")
         seconds = server.provider.resolve_seconds
-        fault = self._resolving.draw(server.provider.name, self._elapsed())
+        fault = self._resolving.draw(server.provider.name, self._engine.elapsed())
         await trio.sleep(seconds if fault is None else seconds + fault.seconds)
         place = list(self._by_host).index(host)
         return [(_address(place), port)]
@@ -85,7 +86,7 @@ class VirtualNetwork(SystemNetwork):
         name, provider = server.provider.name, server.provider
         self.dials += 1
         self._engine.note(f"{name} dial")
-        fault = self._dialling.draw(name, self._elapsed())
+        fault = self._dialling.draw(name, self._engine.elapsed())
         if isinstance(fault, Blackhole):
             await trio.sleep_forever()
         await trio.sleep_until(max(self._engine.now(), server.dark_until) + provider.round_trip)
@@ -109,12 +110,9 @@ class VirtualNetwork(SystemNetwork):
 
     def time(self) -> float:
         """Virtual seconds since 1970."""
-        return EPOCH + self._elapsed()
+        return EPOCH + self._engine.elapsed()
 
     # ---- how ----
-
-    def _elapsed(self) -> float:
-        return self._engine.now() - self._engine.started
 
     def _chance_of(self, provider: VirtualProvider) -> Callable[[str | None], Random]:
         own = chance(self._seed, f"outage {provider.name}")

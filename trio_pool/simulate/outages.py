@@ -13,7 +13,7 @@ from typing import Literal
 import attrs
 
 from ..checks import NOT_NEGATIVE, POSITIVE, Rule
-from .checks import one_of
+from .checks import name_or_none, one_of
 
 How = Literal["refuse", "503", "blackhole"]
 
@@ -69,7 +69,7 @@ class Bursts:
     mean_between: float = attrs.field(validator=POSITIVE)
     mean_seconds: float = attrs.field(validator=POSITIVE)
     how: How = attrs.field(default="refuse", validator=_IS_HOW)
-    shared: str | None = None
+    shared: str | None = attrs.field(default=None, validator=name_or_none)
 
     def drawn(self, chance: random.Random) -> Iterator[Outage]:
         """The outages, one after another, without end."""

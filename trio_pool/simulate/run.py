@@ -10,6 +10,7 @@ cancelled one by one, since trio cancels the tasks of one scope in no certain or
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -23,12 +24,13 @@ from ..client import Client, open_client
 from ..places import ABANDONED
 from ..pool import Pool
 from . import scheduling
+from .audit import SLACK, unrest
 from .callers import Callers
 from .engine import Engine, open_engine
 from .network import VirtualNetwork
 from .record import Moment, Record
 from .result import Result
-from .watch import InvariantBroken, Watch, unrest
+from .watch import InvariantBroken, Watch
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -80,7 +82,7 @@ class Run:
                 raise
             failure = error
         if result is None or self._watch.broken is not None:
-            what, at = self._watch.broken or (f"the run failed with {failure!r}", self._record.now)
+            what, at = self._watch.broken or (f"the pool or the client failed with {_first(failure)!r}", self._record.now)
             raise InvariantBroken(what, at, self._experiment.seed, self._experiment.command) from failure
         return attrs.evolve(result, cpu_seconds=time.process_time() - began)
 
@@ -108,7 +110,7 @@ class Run:
     async def _live(self, engine: Engine, network: VirtualNetwork, client: Client) -> Result:
         """The callers come and go, and then there must be peace."""
         experiment, pool, watch = self._experiment, client.pool, self._watch
-        callers = Callers(client, experiment, self._record, watch)
+        callers = Callers(client, experiment, engine, self._record, watch)
         over = engine.started + experiment.seconds + experiment.grace
         dismissal = engine.at(over, callers.dismiss)
         bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
@@ -118,10 +120,13 @@ class Run:
         engine.cancel(dismissal)
         engine.cancel(bound)
         await self._settle(pool, network)
+        watch.audit(is_last=True)
+        engine.cancel(self._sampling)
+        result = self._result(engine, network, pool)
+        await self._expire(pool)
         watch.audit()
         watch.end()
-        engine.cancel(self._sampling)
-        return self._result(engine, network, pool)
+        return result
 
     def _result(self, engine: Engine, network: VirtualNetwork, pool: Pool) -> Result:
         experiment, record, statistics = self._experiment, self._record, pool.statistics()
@@ -154,6 +159,12 @@ class Run:
                 self._watch.fail(f"nobody uses the pool, and it does not come to rest: {what}")
             await trio.sleep(0.25)
 
+    async def _expire(self, pool: Pool) -> None:
+        """Idle connections must be closed in their time, though nothing else happens any more."""
+        seconds = min(pool.config.keepalive_timeout, pool.config.max_lifetime)
+        if seconds < math.inf:
+            await trio.sleep(seconds + 2 * SLACK)
+
     def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
         """Look at the pool, now and at intervals."""
         moment = self._record.look(pool, members)
@@ -169,3 +180,10 @@ class Run:
 def members_of(client: Client) -> tuple[Member, ...]:
     """The upstreams of a client, as its core knows them."""
     return () if client._fleet is None else client._fleet.turnstile.group.members
+
+
+def _first(error: BaseException | None) -> BaseException | None:
+    """What was raised first, out of the groups and causes that trio puts around it."""
+    while isinstance(error, (BaseExceptionGroup, trio.TrioInternalError)):
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+    return error

@@ -1,7 +1,7 @@
 """What serves a virtual provider: who is let in, who waits, who is refused, and how an answer goes out in time.
 
-A request that has arrived waits, is busy, or is over (`answering.py` has the steps). It is over with its answer, or when
-its client has gone; either gives its place to whoever waits longest.
+A request that has arrived waits, is busy, or is over (`answering.py` has the steps). It is over with its answer, or
+when its client has gone; either gives its place to whoever waits longest.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from .demands import Demand
 from .engine import Engine
 from .faults import Dice, Fault
 from .outages import Outage, in_order
+from .pipes import Way
 from .provider import VirtualProvider
 from .requests import Asked
-from .streams import ServerEnd, Way
+from .streams import ServerEnd
 
 
 @attrs.frozen
@@ -161,7 +162,7 @@ class Server:
 
     def slowdown(self) -> float:
         """How many times as long everything takes now."""
-        return self.provider.slowdown(self._engine.now() - self._engine.started)
+        return self.provider.slowdown(self._engine.elapsed())
 
     def fields(self, nonce: bytes, retry_after: float | None = None) -> bytes:
         """The header fields of an answer beside those that frame it."""

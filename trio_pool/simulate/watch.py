@@ -1,36 +1,25 @@
 """The pool's invariants, checked while an experiment runs.
 
 After every task step the pool's counters are compared with its limits and with the network, if one of them has moved:
-some ten comparisons. Now and then, and at the end, each slot and each waiter is counted (`audit`). What is wrong is
+some ten comparisons. Now and then, and at the end, each slot and each waiter is counted (`audit.py`). What is wrong is
 kept and ends the run; trio would only switch off an instrument that raises.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable
+from functools import partial
 
 import trio
 
-from .._core.decisions import Queue, Slot, State
+from .._core.decisions import Queue
 from .._core.slots import Slots
 from ..pool import Pool
+from .audit import Audit
+from .network import VirtualNetwork
 
-SLACK = 1.0
-"""Seconds after its time at which a waiter or an idle connection that is still there was forgotten."""
-
-CIRCLES = 2**20
+CIRCLES = 2**18
 """Task steps after which time must have moved."""
-
-
-class Ends(Protocol):
-    """What is known of a network: how many client ends are open on it."""
-
-    @property
-    def open(self) -> int:
-        """How many."""
-        ...
 
 
 class InvariantBroken(AssertionError):
@@ -65,13 +54,15 @@ class Watch(trio.abc.Instrument):
         self.scope = trio.CancelScope()
         self.steps = 0
         self.broken: tuple[str, float] | None = None
-        self._watched: tuple[Pool, Slots, Ends] | None = None
+        self._watched: tuple[Slots, VirtualNetwork] | None = None
+        self._audit: Audit | None = None
         self._before: tuple[int, ...] = ()
         self._then = -1.0
 
-    def begin(self, pool: Pool, network: Ends) -> None:
+    def begin(self, pool: Pool, network: VirtualNetwork) -> None:
         """From now on."""
-        self._watched = pool, pool._slots, network
+        self._watched = pool._slots, network
+        self._audit = Audit(pool)
 
     def end(self) -> None:
         """No longer: the pool is being closed."""
@@ -90,25 +81,37 @@ class Watch(trio.abc.Instrument):
             self._check_time()
         if self._watched is None:
             return
-        _, slots, network = self._watched
+        slots, network = self._watched
         now = (
             slots.slots, slots.dialling, slots.waiting, len(slots._idle), slots._requests, slots.closing, network.open
         )  # fmt: skip
         if now != self._before:
             self._before = now
-            self._check(slots, network)
+            self._look(partial(_broken_rule, slots, network))
 
-    def audit(self) -> None:
-        """Count everything."""
-        if self._watched is not None:
-            pool, _, network = self._watched
-            for what in audit(pool, network):
-                self.fail(what)
+    def served(self, host: str, asked: float, granted: float) -> None:
+        """A request got a connection that had served before.
 
-    def _check(self, slots: Slots, network: Ends) -> None:
+        :param host: it went to.
+        :param asked: when it came to the pool.
+        :param granted: when it got the connection.
+        """
+        if self._audit is not None:
+            self._audit.served.setdefault(host, []).append((asked, granted))
+
+    def audit(self, *, is_last: bool = False) -> None:
+        """Count everything.
+
+        :param is_last: whether all requests have ended.
+        """
+        if self._audit is not None and self._watched is not None:
+            found = self._audit.found(is_last=is_last)
+            self._look(lambda: next(found, None))
+
+    def _look(self, check: Callable[[], str | None]) -> None:
         try:
-            what = _broken_rule(slots, network)
-        except Exception as error:  # the books are in such a state that they cannot be read
+            what = check()
+        except Exception as error:  # in that state
             what = f"the pool's books cannot be read: {error!r}"
         if what is not None:
             self.fail(what)
@@ -123,7 +126,7 @@ class Watch(trio.abc.Instrument):
 # ---- what must hold after every step ----
 
 
-def _broken_rule(slots: Slots, network: Ends) -> str | None:
+def _broken_rule(slots: Slots, network: VirtualNetwork) -> str | None:
     for sentence, is_broken in _OF_ALL:
         if is_broken(slots, network.open):
             return f"{sentence}: {_in_words(slots, network)}"
@@ -168,79 +171,6 @@ _OF_EACH: tuple[tuple[str, Callable[[Slots, Queue], bool]], ...] = (
 )
 
 
-def _in_words(slots: Slots, network: Ends) -> str:
+def _in_words(slots: Slots, network: VirtualNetwork) -> str:
     counts = f"{slots._leased} leased, {len(slots._idle)} idle, {slots.dialling} dialling, {slots.waiting} waiting"
     return f"{counts}; {network.open} open on the network"
-
-
-# ---- what is counted now and then ----
-
-
-def audit(pool: Pool, network: Ends) -> Iterator[str]:
-    """Everything that is wrong with a pool between two steps, each as a sentence.
-
-    :param pool: open, or closed.
-    :param network: what it is connected by.
-    """
-    slots, now = pool._slots, trio.current_time()
-    what = _broken_rule(slots, network)
-    if what is not None:
-        yield what
-    yield from _wrong_slots(slots, now)
-    for queue in slots._queues.values():
-        yield from _wrong_queue(queue, now)
-    if slots.waiting != sum(len(queue.uncovered) for queue in slots._queues.values()):
-        yield f"the books say that {slots.waiting} requests wait, and that is not so"
-
-
-def _wrong_slots(slots: Slots, now: float) -> Iterator[str]:
-    states = Counter(slot.state for slot in slots._connected)
-    places = Counter(slot for queue in slots._queues.values() for slot in queue.idle)
-    if any(count > 1 for count in places.values()) or places.keys() != slots._idle.keys():
-        yield "an idle connection is in two places, or in none"
-    counted = {State.IDLE: len(slots._idle), State.LEASED: slots._leased}
-    if +Counter(counted) != states:
-        yield f"the books do not have the connections that there are: {_told(counted)}, and not {_told(states)}"
-    if slots.slots != sum(queue.slots for queue in slots._queues.values()):
-        yield "the slots of all origins are not the pool's slots"
-    if len({id(slot.connection) for slot in slots._connected}) != len(slots._connected):
-        yield "two slots have the same connection"
-    for slot in slots._idle:
-        yield from _wrong_age(slot, now)
-
-
-def _told(counts: dict[State, int]) -> str:
-    return ", ".join(f"{count} {state.value}" for state, count in counts.items()) or "none"
-
-
-def _wrong_age(slot: Slot, now: float) -> Iterator[str]:
-    if min(slot.expires_at, slot.dies_at) + SLACK < now:
-        yield f"an idle connection to {slot.origin} should have been closed {now - slot.expires_at:.3f} s ago"
-
-
-def _wrong_queue(queue: Queue, now: float) -> Iterator[str]:
-    waiters = [*queue.covered, *queue.uncovered]
-    numbers = [waiter.number for waiter in waiters]
-    if numbers != sorted(numbers):
-        yield f"the line of {queue.origin} is out of order"
-    if any(waiter.deadline + SLACK < now for waiter in waiters):
-        yield f"somebody waits for {queue.origin} although its time is over"
-    if queue.is_empty and not queue.in_line:
-        yield f"the origin {queue.origin} was not forgotten"
-
-
-# ---- what must hold at the end ----
-
-
-def unrest(pool: Pool, network: Ends) -> str | None:
-    """What still goes on in a pool that nobody uses, or None: all that is open is idle.
-
-    :param pool: the pool.
-    :param network: what it is connected by.
-    """
-    figures = pool.statistics()
-    going_on = {name: getattr(figures, name) for name in ("leased", "dialling", "closing", "waiting", "leaks")}
-    found = [f"{count} {name}" for name, count in going_on.items() if count]
-    if network.open != figures.idle:
-        found.append(f"{network.open} open on the network and {figures.idle} idle")
-    return ", ".join(found) or None
