@@ -177,6 +177,43 @@ async def _play(schedule: Schedule, scene: str, seed: int, console: Console | No
     return document
 
 
+@command.command()
+@click.argument("scenario", required=False)
+@click.option("--list", "is_list", is_flag=True, help="Show the scenarios that come with the library.")
+@click.option("--compare", "mode", flag_value="compare", help="Run the scenario's variants too, side by side.")
+@click.option("--sweep", "mode", flag_value="sweep", help="Run every setting of the scenario's grid.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first seed.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), metavar="N", help="How many; else what the scenario says.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as pool.max_waiting=10. Repeatable.")
+@click.option("--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes.")
+@click.option("--html", metavar="FILE", help="Write a report with charts to FILE.")
+@click.option("--json", "as_json", metavar="FILE", help="Write a JSON document to FILE; - is stdout.")
+@click.pass_context
+def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: Any, **options: Any) -> None:
+    """Run SCENARIO, a TOML file or the name of one that comes with the library, in virtual time.
+
+    The real pool and client are asked by virtual callers over a virtual network. docs/experiments.md has the format.
+
+    \b
+    Exit status:
+      0    everything that the scenario expects came true
+      1    something did not, or the pool broke an invariant
+      2    the scenario cannot be
+      130  interrupted
+    """
+    from . import simulate as simulate_module
+    from .printing import console_for
+
+    if is_list:
+        for name, title in simulate_module.names():
+            click.echo(f"{name:<18} {title}")
+        return
+    if scenario is None:
+        raise click.UsageError("which SCENARIO? --list shows those that come with the library")
+    order = simulate_module.Order(source=scenario, mode=mode or "run", **options)
+    ctx.exit(simulate_module.run(order, console_for(), console_for(stderr=True)))
+
+
 def _console() -> Console:
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=80)

@@ -20,9 +20,10 @@ from .distributions import Distribution
 from .experiment import Experiment
 from .provider import VirtualProvider
 from .reading import FAULTS, below, build, check_keys, distribution, many, nearest, one_of, record, table_of
-from .result import COUNTS, QUANTILES, Result
+from .result import COUNTS, QUANTILES, Result, unit_of
 from .sweep import summary
 from .traces import Trace, read
+from .wording import said
 from .workload import Workload
 
 FIGURES = {
@@ -64,7 +65,9 @@ class Expectation:
         return value >= self.bound if self.is_least else value <= self.bound
 
     def __str__(self) -> str:
-        return f"{self.figure} at {'least' if self.is_least else 'most'} {self.bound:g}"
+        unit = unit_of(self.figure)
+        bound = said(self.bound, unit) if unit else f"{self.bound:g}"
+        return f"{self.figure} should be at {'least' if self.is_least else 'most'} {bound}"
 
 
 @attrs.frozen

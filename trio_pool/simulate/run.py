@@ -82,7 +82,10 @@ class Run:
                 raise
             failure = error
         if result is None or self._watch.broken is not None:
-            what, at = self._watch.broken or (f"the pool or the client failed with {_first(failure)!r}", self._record.now)
+            what, at = self._watch.broken or (
+                f"the pool or the client failed with {_first(failure)!r}",
+                self._record.now,
+            )
             raise InvariantBroken(what, at, self._experiment.seed, self._experiment.command) from failure
         return attrs.evolve(result, cpu_seconds=time.process_time() - began)
 
