@@ -30,6 +30,23 @@ class Finite(click.FloatRange):
         return number
 
 
+class Share(click.ParamType):
+    """A share, as "1%" or 0.01."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A number over 0 and below 1."""
+        text = str(value).strip()
+        try:
+            number = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < 1:
+            self.fail(f"{value!r} is no share between 0 and 1, such as 1% or 0.01.", param, ctx)
+        return number
+
+
 SECONDS = Finite(min=0, max=86_400, min_open=True)
 
 
@@ -212,6 +229,46 @@ def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: A
         raise click.UsageError("which SCENARIO? --list shows those that come with the library")
     order = simulate_module.Order(source=scenario, mode=mode or "run", **options)
     ctx.exit(simulate_module.run(order, console_for(), console_for(stderr=True)))
+
+
+@command.command()
+@click.option("--rate", type=Finite(0, min_open=True), required=True, metavar="N", help="Requests per second.")
+@click.option(
+    "--service-time",
+    type=SECONDS,
+    required=True,
+    metavar="SECONDS",
+    help="For which one holds its connection, on average.",
+)
+@click.option(
+    "--burstiness", type=Finite(0, 1000), default=1.0, show_default=True, help="Coefficient of variation of the gaps."
+)
+@click.option(
+    "--target", type=Share(), default="1%", show_default=True, metavar="SHARE", help="Of the requests that may wait."
+)
+@click.option(
+    "--wait", type=Finite(0), default=0.0, show_default=True, help="Seconds up to which a wait does not count."
+)
+@click.option("--acquire-timeout", type=SECONDS, default=10.0, show_default=True, help="Seconds of a longest wait.")
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Requests that the provider serves at once.")
+@click.option("--requests-per-minute", type=Finite(0, min_open=True), metavar="N", help="What the provider allows.")
+@click.option("--check", type=click.IntRange(0, 1000), default=5, show_default=True, help="Runs of the whole client.")
+@click.option("--json", "as_json", is_flag=True, help="Write the answer as a JSON document.")
+@click.pass_context
+def size(ctx: click.Context, /, as_json: bool, **traffic: Any) -> None:
+    """Say how many connections some traffic needs, and check it by simulation.
+
+    \b
+    Exit status:
+      0    the advised size meets the target
+      1    no size can, with these limits
+      2    there is no such traffic
+      130  interrupted
+    """
+    from . import size as size_module
+    from .printing import console_for
+
+    ctx.exit(size_module.run(size_module.Question(**traffic), as_json, console_for(), console_for(stderr=True)))
 
 
 def _console() -> Console:

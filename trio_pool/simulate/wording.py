@@ -53,6 +53,8 @@ def _said(interval: Interval, unit: str, sign: str) -> str:
     parts = [factor * value for value in (interval.estimate, interval.low, interval.high)]
     if decimals is None:
         decimals = _decimals(parts[0], DIGITS[suffix], interval.low != interval.high)
+    elif 0 < min(abs(parts[0]), abs(100 - parts[0])) < 0.5 * 10**-decimals:
+        decimals += 2  # nearly all are not all, and few are not none
     figure, low, high = (f"{value:{sign},.{decimals}f}" for value in parts)
     is_known = math.isfinite(interval.low) and math.isfinite(interval.high) and low != high
     return f"{figure}{suffix} ({low} to {high})" if is_known else f"{figure}{suffix}"
