@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -27,12 +28,12 @@ def source(value: Any, imports: set[str]) -> str:
         imports.add(_import_of(type(value)))
         return str(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {source(each, imports)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{source(key, imports)}: {source(each, imports)}" for key, each in value.items()) + "}"
     if isinstance(value, (tuple, list)):
         return "(" + "".join(f"{source(each, imports)}, " for each in value).rstrip() + ")"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"float({str(value)!r})"
-    return repr(value)
+        return f'float("{value}")'
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _record(value: Any, imports: set[str]) -> str:
@@ -54,7 +55,7 @@ def _said(record: Any) -> list[attrs.Attribute[Any]]:
 
 def _default(field: attrs.Attribute[Any]) -> Any:
     default: Any = field.default
-    if isinstance(default, attrs.Factory) and not default.takes_self:  # type: ignore[arg-type]  # a class, whatever stubs say
+    if hasattr(default, "factory"):  # of attrs: a fresh value for each record
         default = default.factory()
     return field.converter(default) if callable(field.converter) and default is not attrs.NOTHING else default
 

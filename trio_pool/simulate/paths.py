@@ -30,7 +30,7 @@ def _changed(whole: Any, names: list[str], value: Any, path: str) -> Any:
         known = dict(cast("Mapping[str, Any]", whole))
         return {**known, name: _changed(known.get(name, {}), rest, value, path)}
     if isinstance(whole, tuple):
-        members = list(cast("tuple[Any, ...]", whole))
+        members: list[Any] = list(whole)
         place = _place(members, name, path)
         members[place] = _changed(members[place], rest, value, path)
         return tuple(members)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 import trio
 
+from .._core.figures import OriginStatistics
 from .._core.permits import Member
 from ..client import Client, open_client
 from ..places import ABANDONED
@@ -74,16 +75,17 @@ class Run:
         """
         began = time.process_time()
         result: Result | None = None
-        failure: Exception | None = None
+        watch, experiment = self._watch, self._experiment
         try:
-            result = scheduling.run(self._play, seed=self._experiment.seed, instruments=[self._watch])
+            result = scheduling.run(self._play, seed=experiment.seed, instruments=[watch])
         except Exception as error:
-            if not self._is_ours and self._watch.broken is None:
+            if not self._is_ours and watch.broken is None:
                 raise
-            failure = error
-        if result is None or self._watch.broken is not None:
-            what, at = self._watch.broken or (f"the pool or the client failed with {_first(failure)!r}", self._record.now)
-            raise InvariantBroken(what, at, self._experiment.seed, self._experiment.command) from failure
+            first = _first(error)
+            watch.fail(f"the pool or the client failed by itself: {type(first).__name__}", first, self._record.now)
+        if watch.broken is not None:
+            raise InvariantBroken(*watch.broken, experiment.seed, experiment.command) from watch.error
+        assert result is not None
         return attrs.evolve(result, cpu_seconds=time.process_time() - began)
 
     async def _play(self) -> Result | None:
@@ -130,7 +132,9 @@ class Run:
 
     def _result(self, engine: Engine, network: VirtualNetwork, pool: Pool) -> Result:
         experiment, record, statistics = self._experiment, self._record, pool.statistics()
-        origins = {str(origin): figures for origin, figures in statistics.origins.items()}
+        origins: dict[Hashable, OriginStatistics] = {
+            str(origin): figures for origin, figures in statistics.origins.items()
+        }
         return Result(
             experiment=experiment,
             history=record.history(engine.digest()),

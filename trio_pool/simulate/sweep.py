@@ -154,9 +154,7 @@ def compare(
         raise UsageError("there is nothing to compare: give experiments by name")
     runs = [each for experiment in experiments.values() for each in _with_seeds(experiment, seeds)]
     results = iter(run_all(runs, executor))
-    return Comparison(
-        seeds=seeds, results={name: tuple(itertools.islice(results, len(seeds))) for name in experiments}
-    )
+    return Comparison(seeds=seeds, results={name: tuple(itertools.islice(results, len(seeds))) for name in experiments})
 
 
 # ---- one experiment, varied ----
@@ -204,9 +202,7 @@ class Sweep:
             "experiment": plain(self.experiment),
             "grid": plain(self.grid),
             "seeds": list(self.seeds),
-            "points": [
-                {"settings": plain(point.settings), "summary": plain(point.summary())} for point in self.points
-            ],
+            "points": [{"settings": plain(point.settings), "summary": plain(point.summary())} for point in self.points],
         }
 
     def to_json(self) -> str:
@@ -232,14 +228,14 @@ def sweep(
     :raises InvariantBroken: in one of them.
     """
     seeds = _checked(seeds)
-    grid = {key: tuple(values) for key, values in grid.items()}
-    combined = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    values_of = {key: tuple(values) for key, values in grid.items()}
+    combined = [dict(zip(values_of, values, strict=True)) for values in itertools.product(*values_of.values())]
     if not combined:
         raise UsageError("a key of the grid has no values")
     runs = [each for settings in combined for each in _with_seeds(with_settings(experiment, settings), seeds)]
     results = iter(run_all(runs, executor))
     points = [Point(settings=settings, results=tuple(itertools.islice(results, len(seeds)))) for settings in combined]
-    return Sweep(experiment=experiment, grid=grid, seeds=seeds, points=tuple(points))
+    return Sweep(experiment=experiment, grid=values_of, seeds=seeds, points=tuple(points))
 
 
 def with_settings(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
