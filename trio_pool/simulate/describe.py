@@ -55,9 +55,11 @@ def _said(record: Any) -> list[attrs.Attribute[Any]]:
 
 def _default(field: attrs.Attribute[Any]) -> Any:
     default: Any = field.default
+    if default is attrs.NOTHING:
+        return default
     if hasattr(default, "factory"):  # of attrs: a fresh value for each record
         default = default.factory()
-    return field.converter(default) if callable(field.converter) and default is not attrs.NOTHING else default
+    return field.converter(default) if callable(field.converter) else default
 
 
 def plain(value: Any) -> Any:

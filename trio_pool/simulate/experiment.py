@@ -15,9 +15,11 @@ from .. import checks
 from ..config import PoolConfig
 from ..errors import UsageError
 from ..upstreams import Upstream
-from .checks import one_of
+from .checks import all_of, is_a, one_of
 from .describe import source
+from .distributions import as_tuple
 from .faults import Fault
+from .paths import no_such
 from .provider import VirtualProvider
 from .result import Result
 from .run import Progress, Run
@@ -31,8 +33,8 @@ WHOLE = checks.Rule("a whole number", lambda _: True, whole=True)
 
 METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
 
-OUR_OWN = frozenset({"base_url", "name", "key", "key_env"})
-"""What an upstream of an experiment cannot have: its place and its name are known, and nobody asks for keys."""
+OPTIONS = frozenset(field.name for field in attrs.fields(Upstream)) - {"base_url", "name", "key", "key_env"}
+"""What may be said of an upstream: where it is and what it is called are known, and nobody asks for keys."""
 
 
 def _as_mappings(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -65,10 +67,12 @@ class Experiment:
     :raises UsageError: for a nonsensical value, with the field's name.
     """
 
-    config: PoolConfig = attrs.field(validator=attrs.validators.instance_of(PoolConfig))
-    workload: Workload = attrs.field(validator=attrs.validators.instance_of(Workload))
-    providers: tuple[VirtualProvider, ...] = attrs.field(default=(VirtualProvider(),), converter=tuple)
-    faults: tuple[Fault, ...] = attrs.field(default=(), converter=tuple)
+    config: PoolConfig = attrs.field(validator=is_a(PoolConfig))
+    workload: Workload = attrs.field(validator=is_a(Workload))
+    providers: tuple[VirtualProvider, ...] = attrs.field(
+        default=(VirtualProvider(),), converter=as_tuple, validator=all_of(VirtualProvider)
+    )
+    faults: tuple[Fault, ...] = attrs.field(default=(), converter=as_tuple, validator=all_of(Fault))
     seed: int = attrs.field(default=0, validator=WHOLE)
     seconds: float = attrs.field(default=60.0, validator=checks.POSITIVE)
     warm_up: float = attrs.field(default=0.0, validator=checks.NOT_NEGATIVE)
@@ -109,13 +113,11 @@ class Experiment:
         return [self._upstream(provider, self.upstream_options.get(provider.name, {})) for provider in self.providers]
 
     def _upstream(self, provider: VirtualProvider, options: Mapping[str, Any]) -> Upstream:
-        refused = sorted(OUR_OWN & options.keys())
-        if refused:
-            raise UsageError(f"Experiment.upstream_options[{provider.name!r}] must be without {refused[0]!r}")
-        try:
-            return Upstream(provider.url, name=provider.name, **options)
-        except TypeError as error:
-            raise UsageError(f"Experiment.upstream_options[{provider.name!r}]: {error}") from error
+        for option in options:
+            if option not in OPTIONS:
+                path = f"upstream_options.{provider.name}.{option}"
+                raise UsageError(no_such(path, option, "no upstream of an experiment", OPTIONS))
+        return Upstream(provider.url, name=provider.name, **options)
 
     @property
     def command(self) -> str:

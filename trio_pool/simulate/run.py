@@ -178,7 +178,8 @@ class Run:
             self._progress(Progress(self._experiment.seconds, moment))
             self._is_ours = True
         interval = self._experiment.sample_every or self._experiment.seconds / MOMENTS
-        self._sampling = engine.after(interval, self._sample, engine, pool, members)
+        due = engine.started + len(self._record.moments) * interval
+        self._sampling = engine.at(due, self._sample, engine, pool, members)
 
 
 def members_of(client: Client) -> tuple[Member, ...]:

@@ -23,13 +23,14 @@ from ..errors import UsageError
 from .describe import plain
 from .estimates import Interval, mean_interval, paired_difference
 from .experiment import Experiment
-from .paths import changed
+from .paths import changed, no_such
 from .result import Result, Row, unit_of
 
 COMPARISON, SWEEP = "trio_pool.simulate.comparison/1", "trio_pool.simulate.sweep/1"
 """The names of the documents that `to_json` gives; their numbers change when a reader would have to."""
 
 CONFIG = frozenset(field.name for field in attrs.fields(PoolConfig) if field.init)
+PARTS = frozenset(field.name for field in attrs.fields(Experiment))
 
 
 def run_all(experiments: Sequence[Experiment], executor: Executor | None = None) -> list[Result]:
@@ -246,6 +247,8 @@ def with_settings(experiment: Experiment, settings: Mapping[str, Any]) -> Experi
     :raises UsageError: a key is none, or a setting cannot be.
     """
     for key, value in settings.items():
+        if key.partition(".")[0] not in CONFIG | PARTS:
+            raise UsageError(no_such(key, key, "neither PoolConfig nor Experiment", CONFIG | PARTS))
         experiment = changed(experiment, f"config.{key}" if key in CONFIG else key, value)
     return attrs.evolve(experiment, replay="") if settings else experiment
 
