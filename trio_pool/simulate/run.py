@@ -82,7 +82,7 @@ class Run:
             if not self._is_ours and watch.broken is None:
                 raise
             first = _first(error)
-            watch.fail(f"the pool or the client failed by itself: {type(first).__name__}", first, self._record.now)
+            watch.fail(f"the pool or the client failed: {type(first).__name__}", first, self._record.now)
         if watch.broken is not None:
             raise InvariantBroken(*watch.broken, experiment.seed, experiment.command) from watch.error
         assert result is not None
@@ -117,13 +117,15 @@ class Run:
         dismissal = engine.at(over, callers.dismiss)
         bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
         watch.begin(pool, network)
-        self._sample(engine, pool, members_of(client))
+        members = members_of(client)
+        self._sample(engine, pool, members)
         await callers.come()
         engine.cancel(dismissal)
         engine.cancel(bound)
         await self._settle(pool, network)
-        watch.audit(is_last=True)
         engine.cancel(self._sampling)
+        self._look(pool, members)
+        watch.audit(is_last=True)
         result = self._result(engine, network, pool)
         await self._expire(pool)
         watch.audit()
@@ -170,16 +172,19 @@ class Run:
             await trio.sleep(seconds + 2 * SLACK)
 
     def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
-        """Look at the pool, now and at intervals."""
+        """Look at the pool now and at intervals."""
+        self._look(pool, members)
+        interval = self._experiment.sample_every or self._experiment.seconds / MOMENTS
+        due = engine.started + len(self._record.moments) * interval
+        self._sampling = engine.at(due, self._sample, engine, pool, members)
+
+    def _look(self, pool: Pool, members: tuple[Member, ...]) -> None:
         moment = self._record.look(pool, members)
         self._watch.audit()
         if self._progress is not None:
             self._is_ours = False
             self._progress(Progress(self._experiment.seconds, moment))
             self._is_ours = True
-        interval = self._experiment.sample_every or self._experiment.seconds / MOMENTS
-        due = engine.started + len(self._record.moments) * interval
-        self._sampling = engine.at(due, self._sample, engine, pool, members)
 
 
 def members_of(client: Client) -> tuple[Member, ...]:
