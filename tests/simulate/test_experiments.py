@@ -33,6 +33,7 @@ from trio_pool.simulate.servers import Server
 from .plans import CROWDED, QUIET, STORMY
 
 ONE = PoolConfig(max_connections_per_host=1, retry_attempts=1)
+TWO = PoolConfig(max_connections_per_host=2, retry_attempts=1)
 
 
 def at(*offsets: float, seconds: float = 1.0, tokens: int = 0, **options: Any) -> Workload:
@@ -118,7 +119,7 @@ CAUSES: list[tuple[str, str, Callable[[], Result]]] = [
     ("timeout", "PoolTimeout", lambda: run(attrs.evolve(ONE, acquire_timeout=0.2), at(0.0, 0.5))),
     ("timeout", "ReadTimeout", lambda: run(attrs.evolve(ONE, read_timeout=0.5), at(0.0))),
     ("status", "429", lambda: run(ONE, at(0.0, 5.0), VirtualProvider(requests_per_minute=1))),
-    ("status", "529", lambda: run(PoolConfig(retry_attempts=1), at(0, 0), VirtualProvider(concurrency=1, overload_status=529))),
+    ("status", "529", lambda: run(TWO, at(0.0, 0.0), VirtualProvider(concurrency=1, overload_status=529))),
     ("error", "ConnectError", lambda: run(ONE, at(0.0), faults=(Refuse(),))),
     ("cancelled", "cancelled", lambda: run(ONE, at(0.0, cancelled=1.0, patience=Constant(0.3)))),
     ("unfinished", "unfinished", lambda: run(ONE, at(0.0, seconds=9.0), seconds=1.0, grace=2.0)),
