@@ -62,8 +62,8 @@ class Agenda(Protocol):
 class VirtualClock(trio.abc.Clock):
     """Stands still while a task can run, and then jumps to the next deadline, or to the next thing on the agenda.
 
-    Before it jumps, it lets trio wake who is in `wait_all_tasks_blocked`, and call what came by `run_sync_soon`, as with
-    trio's `MockClock`. It does not look for real sockets that have become ready: they have no place in virtual time.
+    Before it jumps, trio wakes who is in `wait_all_tasks_blocked`, and calls what came by `run_sync_soon`, as with its
+    `MockClock`. Nobody looks for real sockets that have become ready: they have no place in virtual time.
 
     :ivar agenda: or None.
     """
