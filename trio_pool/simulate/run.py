@@ -22,7 +22,7 @@ import trio
 from .._core.figures import OriginStatistics
 from .._core.permits import Member
 from ..client import Client, open_client
-from ..places import ABANDONED
+from ..dialling import ABANDONED
 from ..pool import Pool
 from . import scheduling
 from .audit import SLACK, unrest
