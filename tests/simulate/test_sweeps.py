@@ -154,15 +154,17 @@ def test_a_command_is_told_only_of_what_it_runs() -> None:
 # ---- executors ----
 
 
-def run_with(executor: Executor) -> list[str]:
-    swept = sweep(SMALL, {"max_connections_per_host": (1, 8)}, seeds=(0, 1), executor=executor)
+def run_with(executor: Executor | None) -> list[str]:
+    told: list[tuple[int, int]] = []
+    grid = {"max_connections_per_host": (1, 8)}
+    swept = sweep(SMALL, grid, seeds=(0, 1), executor=executor, progress=lambda *counts: told.append(counts))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     return [result.history for point in swept.points for result in point.results]
 
 
 @pytest.fixture(scope="module")
 def histories() -> list[str]:
-    swept = sweep(SMALL, {"max_connections_per_host": (1, 8)}, seeds=(0, 1))
-    return [result.history for point in swept.points for result in point.results]
+    return run_with(None)
 
 
 def test_processes(histories: list[str]) -> None:

@@ -78,4 +78,8 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, (str, int)) or value is None:
         return value
-    return [plain(each) for each in value] if len(value) <= MOST else f"<{len(value)} values>"
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
+    if isinstance(value, (tuple, list)):
+        return [plain(each) for each in value] if len(value) <= MOST else f"<{len(value)} values>"
+    return str(value)

@@ -97,14 +97,9 @@ class Watch(trio.abc.Instrument):
             self._look(partial(_broken_rule, slots, network))
 
     def served(self, host: str, asked: float, granted: float) -> None:
-        """A request got a connection that had served before.
-
-        :param host: it went to.
-        :param asked: when it came to the pool.
-        :param granted: when it got the connection.
-        """
+        """See `Audit.served`."""
         if self._audit is not None:
-            self._audit.served.setdefault(host, []).append((asked, granted))
+            self._audit.served(host, asked, granted)
 
     def audit(self, *, is_last: bool = False) -> None:
         """Count everything.
