@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import ssl
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Unpack
@@ -188,13 +188,13 @@ class Client:
             return await self.pool.send(request)  # which says what is wrong with it
         return await (self._follow(request) if self._follows else self._try(request))
 
-    async def _send(self, method: str, url: str, options: RequestOptions) -> Response:
+    def _send(self, method: str, url: str, options: RequestOptions) -> Awaitable[Response]:
         """Send a request, follow where it leads; the response is open."""
         if self._fleet is not None and not _ABSOLUTE.match(url):
-            return await self._send_to_group(self._fleet, method, url, options)
+            return self._send_to_group(self._fleet, method, url, options)
         is_bare = not options and type(method) is type(url) is str and len(url) <= 512 and "@" not in url
         request = self._bare(method, url).twin() if is_bare else self._build(method, url, options)
-        return await (self._follow(request) if self._follows else self._try(request))
+        return self._follow(request) if self._follows else self._try(request)
 
     async def _try(self, request: Request, deadline: float | None = None) -> Response:
         """Send a request, and again where that helps. Nearly all are served by a first try straight to the pool."""
@@ -205,7 +205,7 @@ class Client:
             if self._attempts.is_needed:
                 return await self._persist(request, trio.current_time(), deadline)
         request.guard = self._guard
-        started = trio.current_time()
+        started = self.pool.now()
         came: Response | TrioPoolError | Held
         try:
             came = await self.pool.send(request, deadline=deadline)

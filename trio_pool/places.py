@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import trio
 
@@ -14,15 +13,11 @@ from .errors import (
     PoolClosed,
     PoolFull,
     PoolTimeout,
-    RemoteProtocolError,
     TotalTimeout,
     TrioPoolError,
 )
 from .messages import Witness
 from .urls import Origin
-
-ABANDONED = 60.0
-"""Seconds that a dial has which is nobody's, where the pool's `connection_timeout` is None: it must end some day."""
 
 
 class Place:
@@ -99,57 +94,6 @@ _WAITING: tuple[type[TrioPoolError], str, str] = (
 )
 
 
-class Effort:
-    """The time of one dial, which is its owner's: a dial may change hands, or be nobody's.
-
-    :param place: its owner's, or None.
-    :param own: the pool's own seconds, for a dial that is nobody's.
-    """
-
-    def __init__(self, place: Place | None, own: float) -> None:
-        self._own = own if own < math.inf else ABANDONED
-        self.seconds = self._own if place is None else place.limits.connection
-        self.scope = trio.CancelScope()
-        self.is_to_begin_again = False
-        self._began = trio.current_time()
-
-    def begin(self) -> trio.CancelScope:
-        """The scope around one try, which begins now."""
-        if self.is_to_begin_again:
-            self.is_to_begin_again, self.scope = False, trio.CancelScope()
-        self._began = trio.current_time()
-        self.scope.deadline = self._began + self.seconds
-        return self.scope
-
-    def hand_over(self, place: Place | None) -> None:
-        """It is for another now, who has the whole time; nobody has no more than was left.
-
-        What is older than its new owner would have let it become, or has run out in this moment, begins anew: else
-        those who come and go before their time is over would keep a try that is dead alive between them.
-
-        :param place: the new owner's, or None.
-        """
-        now = trio.current_time()
-        if place is None:
-            self.seconds = self._own
-            self.scope.deadline = min(self.scope.deadline, now + self._own)
-            return
-        self.seconds = place.limits.connection
-        if now - self._began > self.seconds or self.scope.cancel_called:
-            self.is_to_begin_again = True
-            self.scope.cancel()
-        else:
-            self.scope.deadline = now + self.seconds
-
-
-class Watch:
-    """For whoever waits until a dial has ended."""
-
-    def __init__(self) -> None:
-        self.ended = trio.Event()
-        self.error: TrioPoolError | None = None
-
-
 def full(origin: Origin, bound: float, crowd: str) -> PoolFull:
     """The line is full."""
     return PoolFull(
@@ -164,24 +108,6 @@ def full(origin: Origin, bound: float, crowd: str) -> PoolFull:
 def closed(origin: Origin | None) -> PoolClosed:
     """The pool takes no requests any more."""
     return PoolClosed("the pool is closed", origin=origin, phase="waiting for a connection")
-
-
-def slow_dial(origin: Origin, seconds: float) -> ConnectTimeout:
-    """A dial took too long."""
-    return ConnectTimeout(
-        "the connection was not made in time",
-        origin=origin,
-        phase="connecting",
-        elapsed=seconds,
-        advice="Check that the server is up and near, or raise connection_timeout.",
-    )
-
-
-def spoke_first(origin: Origin, elapsed: float) -> RemoteProtocolError:
-    """A server said something, or ended the connection, before it was asked anything."""
-    what = "the server spoke, or ended the connection, before it was asked"
-    advice = "Check the port: it may speak another protocol."
-    return RemoteProtocolError(what, origin=origin, phase="connecting", elapsed=elapsed, advice=advice)
 
 
 def afresh(error: TrioPoolError) -> TrioPoolError:

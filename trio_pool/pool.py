@@ -25,24 +25,24 @@ from typing import Any, cast
 
 import trio
 
-from ._core.deadlines import Deadlines
-from ._core.decisions import Close, Dial, Grant, Handed, Refuse, Slot, State, Waiter, Wake
+from ._core.decisions import Close, Dial, Grant, Handed, Reason, Refuse, Slot, State, Waiter, Wake
 from ._core.figures import PoolStatistics
 from ._core.slots import Slots
 from ._net.connection import Connection
-from ._net.dial import dial
 from ._net.exchange import YIELD_SECONDS, Exchange
 from ._net.network import Network, SystemNetwork
 from ._net.proxies import Routes, through
 from ._net.streams import Stream
-from ._net.tls import prepare, system_trust
+from ._net.tls import prepare
 from ._wire.codec import CODECS
+from .alarm import AlarmClock
 from .config import Limits, PoolConfig
-from .errors import ConnectError, TrioPoolError, UsageError
+from .dialling import Dials
+from .errors import TrioPoolError, UsageError
 from .events import Event, Observer
 from .leasing import Leasing
 from .messages import Request, Witness
-from .places import Effort, Place, Watch, afresh, closed, full, slow_dial, spoke_first
+from .places import Place, afresh, closed, full
 from .response import Response, Streaming
 from .urls import Identity, Origin, target_of
 
@@ -100,8 +100,11 @@ class Pool:
     :param uds: a Unix socket for every connection, or None.
     :param observers: who is told of events.
     :param network: what resolves, connects, tells the wall time and supplies chance.
+    :ivar now: the clock of the trio run that the pool was opened in.
     :raises UsageError: `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     """
+
+    now: Callable[[], float]
 
     def __init__(
         self,
@@ -118,7 +121,6 @@ class Pool:
         self._limits = config.limits
         self._wire = config.wire
         self._make_codec = CODECS[config.codec]
-        self._tls = tls
         self._routes = Routes(proxy, uds)
         self._is_direct = self._routes.is_direct
         self._observers = tuple(observers)
@@ -135,10 +137,8 @@ class Pool:
         )
         self._shares: dict[Identity, float] = {}
         self._kept: list[Callable[[], None]] = []  # each ends a task that lives as long as the pool
-        self._deadlines: Deadlines[Connection] = Deadlines()
-        self._nap = trio.CancelScope()  # around the sleep of the alarm clock
-        self._dials: dict[Slot, Effort] = {}
-        self._watched: dict[Slot, Watch] = {}
+        self._alarm = AlarmClock(self._slots, self._carry_out)
+        self._dials = Dials(network, tls, self._limits.connection, self._report)
         self._vacated: trio.Event | None = None
         self._acquire_timeouts = 0
         self._stale_retries = 0
@@ -181,7 +181,7 @@ class Pool:
             origin = self._routes.of(origin)
             request = through(request, origin)
         limits = self._limits if request.timeouts is None else self.config.limits_for(request.timeouts)
-        now = asked_at = self._now()
+        now = asked_at = self.now()
         if deadline is None:
             deadline = now + limits.total
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -239,7 +239,7 @@ class Pool:
             raise await self._closed(target)
         self._slots.prewarm(target, count)
         self._carry_out()
-        watches = [self._watched.setdefault(slot, Watch()) for slot in self._dials if slot.origin == target]
+        watches = self._dials.watch(target)
         await trio.lowlevel.checkpoint()
         for watch in watches:
             await watch.ended.wait()
@@ -458,13 +458,13 @@ class Pool:
 
     def _do_dial(self, decision: Dial) -> None:
         waiter = decision.slot.demand
-        self._dials[decision.slot] = Effort(_place_of(waiter), self._limits.connection)
-        self._nursery.start_soon(self._dial, decision.slot)
+        self._dials.begin(decision.slot, _place_of(waiter))
+        self._nursery.start_soon(self._dials.run, decision.slot)
         self._postpone(waiter)
 
     def _do_hand(self, decision: Handed) -> None:
         waiter = decision.waiter
-        self._dials[decision.slot].hand_over(_place_of(waiter))
+        self._dials.hand_over(decision.slot, _place_of(waiter))
         self._postpone(waiter)
 
     def _postpone(self, waiter: Waiter | None) -> None:
@@ -482,96 +482,34 @@ class Pool:
         self._slots.closed(decision.slot)
 
     def _do_wake(self, decision: Wake) -> None:
-        self._nap.deadline = min(decision.at, self._deadlines.next)
-
-    def _watch(self, connection: Connection) -> None:
-        """A wait is due before the alarm clock would look at its connection."""
-        if self._deadlines.watch(connection):
-            self._nap.deadline = min(connection.due, self._slots.next_tick)
+        self._alarm.wake(decision.at)
 
     # ---- the tasks ----
 
     def _start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
-        self._now = trio.lowlevel.current_clock().current_time  # without the way through its runner
-        nursery.start_soon(self._ring)
+        self.now = trio.lowlevel.current_clock().current_time  # without the way through its runner
+        nursery.start_soon(self._alarm.ring)
 
     def _shut(self) -> None:
         self._slots.shut()
         for end in self._kept:
             end()
-        self._nap.cancel()
-        for effort in self._dials.values():
-            effort.scope.cancel()
+        self._alarm.stop()
+        self._dials.end()
         self._carry_out()
 
-    async def _ring(self) -> None:
-        """The alarm clock: close idle connections when their time has come, and those that are waited for too long.
-
-        Shielded, so that timeouts hold in a body that shields itself when the pool's surroundings are cancelled.
-        """
-        while not self._slots.is_shut:
-            due = min(self._slots.next_tick, self._deadlines.next)
-            with trio.CancelScope(deadline=due, shield=True) as self._nap:
-                await trio.sleep_forever()
-            await trio.lowlevel.cancel_shielded_checkpoint()  # what was woken in the same moment is not overdue
-            now = trio.current_time()
-            for connection in self._deadlines.pop(now):
-                connection.strike()
-            self._slots.tick(now)
-            self._carry_out()
-
-    async def _dial(self, slot: Slot) -> None:
-        """Make one connection and report it."""
-        started = trio.current_time()
-        error: TrioPoolError = closed(slot.origin)
-        stream: Stream | None = None
-        effort = self._dials[slot]
-        try:
-            stream = await self._strive(slot, effort)
-            if stream is None and not self._slots.is_shut:
-                error = slow_dial(slot.origin, effort.seconds)
-            if stream is not None and stream.readable():  # RFC 9112 section 9.2: it is no response to anything
-                stream.close()
-                stream, error = None, spoke_first(slot.origin, trio.current_time() - started)
-        except TrioPoolError as failure:
-            error = failure
-        except Exception as failure:  # a network of the user's can raise anything
-            error = ConnectError(f"the network failed: {failure!r}", origin=slot.origin, phase="connecting")
-            error.__cause__ = failure
-        finally:
-            self._report(slot, stream, error, started)
-
-    async def _strive(self, slot: Slot, effort: Effort) -> Stream | None:
-        """A stream; None when the time is over."""
-        while not self._slots.is_shut:
-            place: Place | None = slot.demand.ticket if slot.demand is not None else None
-            with effort.begin():
-                return await dial(self._network, slot.origin, self._trust, None if place is None else place.note)
-            if not effort.is_to_begin_again:
-                break
-        return None
-
-    def _report(self, slot: Slot, stream: Stream | None, error: TrioPoolError, started: float) -> None:
+    def _report(self, slot: Slot, stream: Stream | TrioPoolError, started: float) -> None:
+        """A dial has ended."""
         now = trio.current_time()
-        del self._dials[slot]
-        if stream is None:
-            self._slots.dial_failed(slot, error)
+        if isinstance(stream, TrioPoolError):
+            self._slots.dial_failed(slot, stream)
         else:
             codec = self._make_codec(self._wire)
-            connection = Connection(stream, codec, now - started, self._now, self._wire, self.tell, self._watch)
+            connection = Connection(stream, codec, now - started, self.now, self._wire, self.tell, self._alarm.watch)
             self._slots.dialled(slot, connection, now, self._network.random())
-        watch = self._watched.pop(slot, None)
-        if watch is not None:
-            watch.error = error if stream is None else None
-            watch.ended.set()
         self._carry_out()
-
-    def _trust(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = system_trust()
-        return self._tls
 
 
 _CARRY_OUT: dict[type, Callable[[Pool, Any], None]] = {
@@ -619,9 +557,13 @@ class Lease:
         slots = pool._slots
         if slots.is_shut:  # perhaps with its whole run
             return  # the connection was closed under its holder
-        seconds = math.inf if hint is None else hint - min(2.0, hint / 2)  # less a margin: the news travels
-        now = pool._now() if now is None else now
-        slots.release(self._slot, now, None if reusable else "unusable", seconds)
+        if now is None:
+            now = pool.now()
+        unusable: Reason | None = None if reusable else "unusable"
+        if hint is None:
+            slots.release(self._slot, now, unusable)
+        else:
+            slots.release(self._slot, now, unusable, hint - min(2.0, hint / 2))  # less a margin: the news travels
         if slots.decisions:
             pool._carry_out()
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import trio
 
@@ -20,6 +19,7 @@ from ._net.exchange import DRAIN_LIMIT, Exchange
 from ._net.switched import SwitchedStream
 from ._wire.decoding import Decoder, decoder_for
 from ._wire.lines import LineDecoder, known_charset
+from .bodies import BodyIterator, Stored, as_it_is, nothing
 from .errors import DecodingError, LimitExceeded, ReadError, StatusError, TrioPoolError, UsageError
 from .events import Attempt
 from .headers import Headers
@@ -245,7 +245,7 @@ class Response:
     def iter_raw(self) -> BodyIterator[bytes]:
         """The body as it comes, not decoded."""
         self._begin_raw()
-        return BodyIterator(self, self._receive_piece, None, _as_it_is, _nothing, 0)
+        return BodyIterator(self, self._receive_piece, None, as_it_is, nothing, 0)
 
     def iter_bytes(self) -> BodyIterator[bytes]:
         """The body as it comes, decoded. Each piece is at most some 256 KiB.
@@ -255,7 +255,7 @@ class Response:
 
         :raises UsageError: the body is being read or was streamed already.
         """
-        return self._iterate(_as_it_is, _nothing)
+        return self._iterate(as_it_is, nothing)
 
     def iter_lines(self) -> BodyIterator[str]:
         """The body by lines, without their ends: LF, CRLF or CR."""
@@ -299,7 +299,7 @@ class Response:
         timeouts = EventTimeouts(first=first_event, between=between_events, pings_count=pings_count)
         parser, judge = EventParser(max_event_bytes), None if spoken is None else StreamJudge(spoken)
         if self._content is not None:
-            stored = EventStream(self, parser, judge, timeouts, _Stored(self._content).receive)
+            stored = EventStream(self, parser, judge, timeouts, Stored(self._content).receive)
             return BodyIterator(self, stored.receive, None, stored.feed, stored.finish, SLICE)
         decoder = self._begin()
         self._judge = judge
@@ -310,7 +310,7 @@ class Response:
         self, feed: Callable[[bytes], Iterable[T]], finish: Callable[[], Iterable[T]], slice_size: int = 0
     ) -> BodyIterator[T]:
         if self._content is not None:
-            return BodyIterator(self, _Stored(self._content).receive, None, feed, finish, slice_size)
+            return BodyIterator(self, Stored(self._content).receive, None, feed, finish, slice_size)
         decoder = self._begin()
         return BodyIterator(self, self._receive_piece, decoder, feed, finish, slice_size)
 
@@ -456,116 +456,6 @@ class Response:
         return result
 
 
-class BodyIterator(Generic[T]):
-    """Iterates over a body, turned into what was asked for. Not a generator: leaving it early costs nothing."""
-
-    __slots__ = (
-        "_decoded",
-        "_decoder",
-        "_exchange",
-        "_feed",
-        "_finish",
-        "_is_done",
-        "_is_plain",
-        "_pending",
-        "_receive",
-        "_response",
-        "_slice",
-    )
-
-    def __init__(
-        self,
-        response: Response,
-        receive: Callable[[], Awaitable[bytes]],
-        decoder: Decoder | None,
-        feed: Callable[[bytes], Iterable[T]],
-        finish: Callable[[], Iterable[T]],
-        slice_size: int,
-    ) -> None:
-        self._response = response
-        self._exchange = response._exchange
-        self._receive = receive
-        self._decoder = decoder
-        self._feed = feed
-        self._finish = finish
-        self._slice = slice_size  # the most bytes that `feed` gets at once, or 0 where it does not matter
-        self._is_plain = decoder is None and feed is _as_it_is
-        self._is_done = False
-        self._decoded: Iterator[bytes] = iter(())  # taken one by one: a few bytes can become many pieces
-        self._pending: deque[T] = deque()
-
-    def __aiter__(self) -> BodyIterator[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        if self._is_plain:
-            return await self._next_piece()  # type: ignore[no-any-return]  # what is fed on is bytes then
-        if self._pending:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            if self._exchange.owes_a_yield(0):
-                await self._exchange.take_turns()
-        while not self._pending:
-            size = self._take_decoded()
-            if size:
-                await self._exchange.be_fair(size)
-            elif self._is_done:
-                raise StopAsyncIteration
-            else:
-                await self._refill()
-        return self._pending.popleft()
-
-    async def _next_piece(self) -> Any:
-        """A piece of the body that is wanted as it came."""
-        piece = await self._receive()
-        if not piece:
-            self._is_plain = False
-            self._is_done = True
-            raise StopAsyncIteration
-        return piece
-
-    def _take_decoded(self) -> int:
-        """Turn one decoded piece into what was asked for; its size, or 0 when there is none at hand."""
-        try:
-            piece = next(self._decoded, None)
-            if piece is None:
-                return 0
-            self._pending += self._feed(piece)
-            return len(piece) or 1
-        except (DecodingError, LimitExceeded) as error:
-            raise self._response._fail(error) from error
-
-    async def _refill(self) -> None:
-        piece = await self._receive()
-        try:
-            if not piece:
-                self._end()
-            elif self._decoder is None and not self._slice:
-                self._pending += self._feed(piece)
-            else:
-                decoded = (piece,) if self._decoder is None else self._decoder.feed(piece)
-                self._decoded = _slices(decoded, self._slice) if self._slice else iter(decoded)
-        except (DecodingError, LimitExceeded) as error:
-            raise self._response._fail(error) from error
-
-    def _end(self) -> None:
-        if self._decoder is not None:
-            self._decoder.finish()
-        self._pending += self._finish()
-        self._is_done = True
-
-
-class _Stored:
-    """A body that was read before, piece by piece once more."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    async def receive(self) -> bytes:
-        """The body, then b""."""
-        content, self._content = self._content, b""
-        return content
-
-
 class Streaming:
     """`async with` around a response: opened on the way in, closed on the way out."""
 
@@ -586,20 +476,6 @@ class Streaming:
     ) -> None:
         if self._response is not None:
             self._response.close()
-
-
-def _slices(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    for piece in pieces:
-        for start in range(0, len(piece) or 1, size):
-            yield piece[start : start + size]
-
-
-def _as_it_is(piece: bytes) -> tuple[bytes, ...]:
-    return (piece,) if piece else ()
-
-
-def _nothing() -> tuple[()]:
-    return ()
 
 
 def _between(start: float | None, end: float | None) -> float | None:

@@ -211,17 +211,14 @@ MUTANTS = (
         'return "expired" if now >= slot.expires_at else None',
         "return None",
     ),
-    Mutant(
-        "the server's hint is ignored",
-        "slot.expires_at = now + min(self._keepalive, hint)",
-        "slot.expires_at = now + self._keepalive",
-    ),
+    Mutant("the server's hint is ignored", "(keepalive if keepalive < hint else hint)", "keepalive"),
+    Mutant("an expired connection is granted", "now < slot.expires_at and not", "not"),
     Mutant("grant past the lifetime", "    if now >= slot.dies_at:\n", "    if False:\n"),
     Mutant("the count of uses is ignored", "if slot.uses >= self._max_uses else", "if False else"),
     Mutant(
         "a dead idle connection is granted",
-        '_age(slot, now) or ("dead" if self._is_dead(slot.connection) else None)',
-        "_age(slot, now)",
+        "now < slot.expires_at and not self._is_dead(slot.connection)",
+        "now < slot.expires_at",
     ),
     Mutant(
         "a dead connection is handed on",
@@ -268,7 +265,11 @@ MUTANTS = (
         "        if queue.is_empty and not queue.in_line:\n            self._queues.pop(queue.origin, None)\n",
         "        pass\n",
     ),
-    Mutant("released twice", "self._expect(slot, State.LEASED)\n        slot.expires_at", "slot.expires_at"),
+    Mutant(
+        "released twice",
+        "        if slot.state is not _LEASED:\n            self._expect(slot, _LEASED)\n        keepalive",
+        "        keepalive",
+    ),
     Mutant(
         "nobody is asked to look at what expires",
         "            self.decisions.append(Wake(self._expiry.next))\n",

@@ -86,6 +86,15 @@ def test_an_end_before_the_answer_and_in_the_middle_of_it() -> None:
     assert error_of(HalfClose(byte=500))[0] is RemoteProtocolError
 
 
+def test_a_server_that_ends_an_answer_is_done_with_it() -> None:
+    async def story(world: World) -> None:
+        with pytest.raises(RemoteProtocolError):
+            await world.ask(STREAMED)
+        assert (world.server().busy, world.server().connections) == (0, 1), "it has not heard of the client yet"
+
+    play(story, FAR, faults=(HalfClose(byte=500),))
+
+
 def test_a_stream_that_stalls() -> None:
     assert error_of(Stall()) == (ReadTimeout, pytest.approx(0.1 + 30))
     error, when = error_of(Stall(byte=500))
@@ -123,6 +132,20 @@ def test_a_connection_that_died_while_idle_is_not_used_again(fault: Fault) -> No
         return world.network.connected, world.client.pool.statistics().stale_retries
 
     assert play(story, FAR, faults=(fault,)) == (3, 0)
+
+
+def test_surplus_bytes_are_there_to_be_read_and_then_the_end() -> None:
+    async def story(world: World) -> list[bytes]:
+        (address,) = await world.network.resolve("provider.test", 80)
+        stream = await world.network.connect(address)
+        stream.send_nowait(b"GET / HTTP/1.1\r\nHost: provider.test\r\n\r\n")
+        await trio.sleep(5)
+        received = [stream.recv_nowait(65536) for _ in range(2)]
+        stream.close()
+        return received
+
+    answer, end = play(story, FAR, faults=(Surplus(after=1),))
+    assert (answer.count(b"HTTP/1.1 200 "), answer.count(b"HTTP/1.1 408 "), end) == (1, 1, b"")
 
 
 def test_a_connection_that_is_asked_again_in_time_is_spared() -> None:

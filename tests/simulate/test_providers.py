@@ -344,6 +344,24 @@ def test_a_provider_that_is_gone_resets_and_refuses_and_comes_back() -> None:
     assert play(story, provider) == ["200", "ReadError", "ConnectError", "ConnectError", "200"]
 
 
+def test_a_dial_to_a_provider_that_is_gone_takes_one_round_trip() -> None:
+    async def story(world: World) -> float:
+        with pytest.raises(ConnectError, match="refused"):
+            await world.ask()
+        return trio.current_time()
+
+    provider = VirtualProvider(round_trip=0.1, tls_round_trips=3, tls_seconds=1, outages=(Outage(0, 10),))
+    assert play(story, provider) == pytest.approx(0.1)
+
+
+def test_a_provider_that_goes_during_a_handshake_breaks_it_off() -> None:
+    async def story(world: World) -> None:
+        with pytest.raises(ConnectError, match="reset"):
+            await world.ask()
+
+    play(story, VirtualProvider(tls_seconds=1, outages=(Outage(0.5, 10),)))
+
+
 def test_a_provider_may_answer_with_503_instead() -> None:
     async def story(world: World) -> tuple[list[tuple[int, str | None]], int]:
         answers = await statuses(world, [0, 5, 14.9, 15.1])

@@ -104,6 +104,17 @@ def test_time_stands_still_for_whoever_waits_for_all_others() -> None:
     assert run(main, seed=0) == 0.0
 
 
+def test_time_stands_still_until_what_was_to_be_called_soon_has_been() -> None:
+    async def main() -> list[float]:
+        times: list[float] = []
+        for _ in range(3):
+            trio.lowlevel.current_trio_token().run_sync_soon(lambda: times.append(trio.current_time()))
+            await trio.sleep(1)
+        return times
+
+    assert run(main, seed=0) == [0.0, 1.0, 2.0]
+
+
 def test_time_may_pass_in_the_middle_of_a_step() -> None:
     async def main() -> float:
         clock = trio.lowlevel.current_clock()

@@ -389,3 +389,26 @@ def test_nothing_arrives_in_the_dark_and_all_of_it_after() -> None:
 
     until = [-math.inf]
     connected(story, Way(latency=0.1, dark_until=lambda: until[0]))
+
+
+def test_nothing_overtakes_what_arrives_when_the_dark_ends() -> None:
+    async def story(connection: Connection) -> bytes:
+        connection.engine.at(10, connection.server.send, b"d")
+        connection.server.send(b"b")
+        await trio.sleep(11)
+        return await read(connection.client)
+
+    assert connected(story, Way(dark_until=lambda: 10.0)) == b"bd"
+
+
+def test_a_reset_wakes_who_waits_for_room() -> None:
+    async def story(connection: Connection) -> float:
+        connection.client.send_nowait(b"x")
+        connection.engine.at(1, connection.server.reset)
+        await connection.client.wait_writable()
+        with pytest.raises(OSError) as caught:
+            connection.client.send_nowait(b"y")
+        assert caught.value.errno == errno.EPIPE
+        return trio.current_time()
+
+    assert connected(story, Way(capacity=1, bandwidth=1e-3)) == 1

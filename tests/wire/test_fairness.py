@@ -12,7 +12,8 @@ import pytest
 import trio
 
 from trio_pool import Client
-from trio_pool.response import BodyIterator, Response
+from trio_pool.bodies import BodyIterator
+from trio_pool.response import Response
 
 from .servers import KINDS, Fleet, Server
 

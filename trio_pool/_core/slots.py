@@ -39,6 +39,8 @@ from .decisions import Close, Decision, Dial, Grant, Handed, Queue, Reason, Refu
 from .expiry import TICK, Expiry
 from .figures import PoolStatistics
 
+_LEASED, _IDLE = State.LEASED, State.IDLE  # an enum's members take their time to be looked up
+
 MAX_OVERTAKES = 8
 """How often reuse by younger waiters may overtake a waiter of another origin at the total limit."""
 
@@ -102,11 +104,10 @@ class Slots:
         while queue.idle:
             slot = queue.idle.popitem()[0]
             del self._idle[slot]
-            fault = _age(slot, now) or ("dead" if self._is_dead(slot.connection) else None)
-            if fault is None:
+            if now < slot.expires_at and not self._is_dead(slot.connection):
                 self._requests += 1
                 return self._lease(slot)
-            self._close(slot, fault)
+            self._close(slot, _age(slot, now) or "dead")
         return None
 
     def enqueue(self, origin: Hashable, deadline: float, ticket: Any) -> Waiter | None:
@@ -185,8 +186,8 @@ class Slots:
         self._opened += 1
         self._connected[slot] = None
         slot.connection = connection
-        slot.expires_at = now + self._keepalive
         slot.dies_at = now + self._lifetime * (1 - 0.1 * chance)
+        slot.expires_at = min(now + self._keepalive, slot.dies_at)
         if not slot.exclusive:
             self._offer(slot, now)
             self._rehouse(waiter)
@@ -218,12 +219,15 @@ class Slots:
         """
         if self.is_shut:
             return  # `shut` has closed it under its holder
-        self._expect(slot, State.LEASED)
-        slot.expires_at = now + min(self._keepalive, hint)
+        if slot.state is not _LEASED:
+            self._expect(slot, _LEASED)
+        keepalive, queue = self._keepalive, slot.queue
+        expires_at = now + (keepalive if keepalive < hint else hint)
+        slot.expires_at = expires_at if expires_at < slot.dies_at else slot.dies_at
         reason = unusable or ("max_requests" if slot.uses >= self._max_uses else _age(slot, now))
         if reason is not None:
             self._close(slot, reason)
-        elif self.open and not slot.queue.covered and not slot.queue.uncovered:
+        elif self.open and not queue.covered and not queue.uncovered:
             self._keep(slot)  # as `_offer` would: nobody waits
         else:
             self._offer(slot, now)
@@ -315,7 +319,7 @@ class Slots:
             raise ValueError(f"the slot is {slot.state.value}, not {state.value}")
 
     def _lease(self, slot: Slot) -> Slot:
-        slot.state = State.LEASED
+        slot.state = _LEASED
         slot.uses += 1
         if slot.uses > 1:
             self._reuses += 1
@@ -341,10 +345,8 @@ class Slots:
             self._grant(waiter, slot)
 
     def _keep(self, slot: Slot) -> None:
-        slot.state = State.IDLE
-        slot.expires_at = min(slot.expires_at, slot.dies_at)
-        slot.queue.idle[slot] = None
-        self._idle[slot] = None
+        slot.state = _IDLE
+        slot.queue.idle[slot] = self._idle[slot] = None
         if slot.expires_at + TICK <= slot.due and self._expiry.add(slot):
             self.decisions.append(Wake(self._expiry.next))
         if self._line:

@@ -137,7 +137,8 @@ class Exchange:
         :raises WriteError, ReadError, RemoteProtocolError: the connection or the server failed.
         :raises LocalProtocolError: the request would break HTTP/1.1, or its body is not what it says.
         """
-        request, witness = self.request, self.request.witness
+        request, connection = self.request, self.connection
+        witness = request.witness
         if witness is not None:
             await witness.sending(self._stream)
         if self.started_at >= self.deadline:
@@ -149,25 +150,31 @@ class Exchange:
             self._sent_all = True
         if witness is not None:
             await witness.sent()
-        self.sent_at = self.connection.now()
-        due = self.sent_at + self.limits.first_byte
+        self.sent_at = now = connection.now()
+        due = now + self.limits.first_byte
         if self.received or self.send_error is not None:
             await self.pace(0)
-        elif not self.connection.ends_waits:
+        elif not connection.ends_waits:
             await self.wait(self._stream.wait_readable, due, ReadTimeout)
-        else:  # as `wait`, without a coroutine of its own: each costs the warm way half a microsecond
-            due = min(due, self.deadline)
-            before = self._arm(due)
+        else:  # as `wait`, in one piece: nearly every request comes this way, most of them once
+            if due > self.deadline:
+                due = self.deadline
+            before, connection.due = connection.due, due
+            if due < connection.armed:
+                connection.watch(connection)
             try:
                 await self._stream.wait_readable()  # nobody answers before being asked
             except (trio.ClosedResourceError, trio.BusyResourceError) as error:
                 self._explain(error)
             finally:
-                self.connection.due = before
-            self._has_waited(due, ReadTimeout)
+                connection.due = before
+            if connection.is_overdue:
+                raise self.timed_out(None if due == self.deadline else ReadTimeout)
+            connection.yielded_at = connection.now()
+            connection.unyielded = 0
             self.receive_nowait()
             if self.events and type(head := self.events[0]) is Head:
-                self.head, self.head_at = head, self.connection.now()
+                self.head, self.head_at = head, connection.yielded_at
                 self.events.popleft()
         while self.head is None:
             if self.events:
@@ -239,7 +246,7 @@ class Exchange:
 
     # ---- sending ----
 
-    def _send_request(self) -> list[bytes | memoryview]:
+    def _send_request(self) -> Sequence[bytes | memoryview]:
         """Send what goes at once. What of the request is at hand and did not go."""
         try:
             wire = self.connection.codec.encode(self.request)
@@ -247,18 +254,14 @@ class Exchange:
             raise self.error(LocalProtocolError, error.what) from None
         if self.request.expects_continue:
             return [self.offer(wire[0]), *wire[1:]]
-        if len(wire) == 1:
-            rest = self.offer(wire[0])
-            return [rest] if rest else []
-        if len(wire[1]) <= SMALL_BODY:
+        if len(wire) > 1 and len(wire[1]) <= SMALL_BODY:
             wire = [b"".join(wire)]
         for position, data in enumerate(wire):
-            rest = self.offer(data)
-            if rest:
+            if rest := self.offer(data):
                 return [rest, *wire[position + 1 :]]
-        return []
+        return ()
 
-    async def _send_slowly(self, rest: list[bytes | memoryview]) -> None:
+    async def _send_slowly(self, rest: Sequence[bytes | memoryview]) -> None:
         """What takes more than one send: unless a final response comes first."""
         if not self.request.expects_continue or await self._may_continue():
             self._sent_all = await upload(self, rest)
@@ -283,7 +286,9 @@ class Exchange:
             while rest and self.sent < enough:
                 taken = self._stream.send_nowait(rest)
                 self.sent += taken
-                rest = b"" if taken == len(rest) else memoryview(rest)[taken:]
+                if taken == len(rest):
+                    return b""
+                rest = memoryview(rest)[taken:]
         except BlockingIOError:
             pass
         except OSError as error:

@@ -170,14 +170,13 @@ class TLSStream:
 
     def _flush_nowait(self) -> bool:
         """Offer ciphertext to the network. Whether it took all there was."""
-        while self._unsent or self._outgoing.pending:
-            if not self._unsent:
-                self._unsent = self._outgoing.read()
+        while ciphertext := self._unsent or self._outgoing.read():
+            self._unsent = ciphertext  # until the network has it
             try:
-                taken = self._stream.send_nowait(self._unsent)
+                taken = self._stream.send_nowait(ciphertext)
             except BlockingIOError:
                 return False
-            self._unsent = b"" if taken == len(self._unsent) else memoryview(self._unsent)[taken:]
+            self._unsent = b"" if taken == len(ciphertext) else memoryview(ciphertext)[taken:]
         return True
 
     def _try_to_flush(self) -> None:

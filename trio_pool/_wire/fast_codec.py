@@ -40,6 +40,7 @@ _TELLING_FIELD = re.compile(
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _HALF_A_CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{0,8}\r?")
 _LONGEST_CHUNK_LINE = 10
+_SHORTEST_FIELD = 4  # bytes: "a:", and its line end
 
 _REQUEST_HEAD = re.compile(
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ [\x21-\x7e]++ HTTP/1\.1\r\n"
@@ -160,7 +161,10 @@ class FastCodec:
     def _understand(self, found: re.Match[bytes]) -> Head | None:
         """The head and, in `_expected` and `_closes`, the framing; None where it is not plain."""
         code, reason, lines = found.groups()
-        if found.end() > self._limits.head or lines.count(b"\n") > self._limits.fields:
+        limits = self._limits
+        if found.end() > limits.head or (
+            len(lines) > _SHORTEST_FIELD * limits.fields and lines.count(b"\n") > limits.fields
+        ):
             return None
         telling = _TELLING_FIELD.findall(b"\n" + lines.lower())
         by_name = dict(telling)

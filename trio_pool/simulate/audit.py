@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 
@@ -21,14 +22,24 @@ class Audit:
     """Counts one pool.
 
     :param pool: which.
-    :ivar served: by host, when each request came that got a connection that had served before, and when it got it.
     """
 
     def __init__(self, pool: Pool) -> None:
-        self.served: dict[str, list[tuple[float, float]]] = {}
+        self._served: dict[str, tuple[array[float], array[float]]] = {}  # by host, as two columns
         self._slots = pool._slots
         self._uses: dict[Slot, int] = {}  # at the last audit
         self._then = 0.0  # which was at this time
+
+    def served(self, host: str, asked: float, granted: float) -> None:
+        """A request got a connection that had served before.
+
+        :param host: it went to.
+        :param asked: when it came to the pool.
+        :param granted: when it got the connection.
+        """
+        came, got = self._served.setdefault(host, (array("d"), array("d")))
+        came.append(asked)
+        got.append(granted)
 
     def found(self, *, is_last: bool) -> Iterator[str]:
         """Everything that is wrong, between two steps, each as a sentence.
@@ -55,10 +66,10 @@ class Audit:
 
     def _wrong_order(self) -> Iterator[str]:
         """First come, first served: whoever came later was not served sooner."""
-        for host, served in self.served.items():
+        for host, columns in self._served.items():
             latest = 0.0
-            for asked, granted in sorted(served):
-                if granted < latest:  # by one that came before
+            for asked, granted in sorted(zip(*columns, strict=True)):
+                if granted < latest:
                     yield f"a request that came to {host} at {asked:.6f} s overtook another"
                 latest = max(latest, granted)
 

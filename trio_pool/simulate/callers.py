@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from .experiment import Experiment
 
 
+BREATH = 0.001
+"""Seconds that a user takes whose request has ended in no time, refused perhaps: else no time would ever pass."""
+
 OURS = (LocalProtocolError, UsageError, DecodingError)
 """No request of these callers gives the client a reason for one of these."""
 
@@ -113,6 +116,8 @@ class Callers:
             if at >= self._experiment.seconds:
                 break
             await self._ask(draw(at))
+            if trio.current_time() == at:
+                await trio.sleep(BREATH)
 
     # ---- one request ----
 
@@ -142,12 +147,12 @@ class Callers:
                 return ANSWERED
         except TrioPoolError as error:
             if isinstance(error, self._impossible):
-                self._watch.fail(f"a request failed with what cannot happen here: {error!r}")
+                self._watch.fail(f"a request failed by what cannot happen here: {error}", error)
             visit.attempts = error.attempts or visit.attempts
             visit.tries = len(visit.attempts) or visit.tries
             return type(error).__name__
         except Exception as error:
-            self._watch.fail(f"a request failed with what is no error of the library: {error!r}")
+            self._watch.fail(f"a request failed by what is no error of this library: {type(error).__name__}", error)
             return type(error).__name__
 
     def _url(self, visit: Visit) -> str:

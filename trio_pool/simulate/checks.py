@@ -32,6 +32,16 @@ def all_of(*kinds: type) -> Check:
     return check
 
 
+def is_a(kind: type) -> Check:
+    """A validator: a record of this kind."""
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not isinstance(value, kind):
+            _refuse(instance, attribute, f"a {kind.__name__}", value)
+
+    return check
+
+
 def truth(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """A validator: True or False."""
     if not isinstance(value, bool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -27,12 +28,12 @@ def source(value: Any, imports: set[str]) -> str:
         imports.add(_import_of(type(value)))
         return str(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {source(each, imports)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{source(key, imports)}: {source(each, imports)}" for key, each in value.items()) + "}"
     if isinstance(value, (tuple, list)):
         return "(" + "".join(f"{source(each, imports)}, " for each in value).rstrip() + ")"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"float({str(value)!r})"
-    return repr(value)
+        return f'float("{value}")'
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _record(value: Any, imports: set[str]) -> str:
@@ -54,9 +55,11 @@ def _said(record: Any) -> list[attrs.Attribute[Any]]:
 
 def _default(field: attrs.Attribute[Any]) -> Any:
     default: Any = field.default
-    if isinstance(default, attrs.Factory) and not default.takes_self:  # type: ignore[arg-type]  # a class, whatever stubs say
+    if default is attrs.NOTHING:
+        return default
+    if hasattr(default, "factory"):  # of attrs: a fresh value for each record
         default = default.factory()
-    return field.converter(default) if callable(field.converter) and default is not attrs.NOTHING else default
+    return field.converter(default) if callable(field.converter) else default
 
 
 def plain(value: Any) -> Any:
@@ -75,4 +78,8 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, (str, int)) or value is None:
         return value
-    return [plain(each) for each in value] if len(value) <= MOST else f"<{len(value)} values>"
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
+    if isinstance(value, (tuple, list)):
+        return [plain(each) for each in value] if len(value) <= MOST else f"<{len(value)} values>"
+    return str(value)

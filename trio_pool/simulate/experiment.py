@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -14,8 +15,11 @@ from .. import checks
 from ..config import PoolConfig
 from ..errors import UsageError
 from ..upstreams import Upstream
+from .checks import all_of, is_a, one_of
 from .describe import source
+from .distributions import as_tuple
 from .faults import Fault
+from .paths import no_such
 from .provider import VirtualProvider
 from .result import Result
 from .run import Progress, Run
@@ -23,6 +27,14 @@ from .workload import Workload
 
 LONGEST_COMMAND = 10_000
 """Characters: what replays an experiment is a command up to here."""
+
+
+WHOLE = checks.Rule("a whole number", lambda _: True, whole=True)
+
+METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
+
+OPTIONS = frozenset(field.name for field in attrs.fields(Upstream)) - {"base_url", "name", "key", "key_env"}
+"""What may be said of an upstream: where it is and what it is called are known, and nobody asks for keys."""
 
 
 def _as_mappings(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -55,18 +67,20 @@ class Experiment:
     :raises UsageError: for a nonsensical value, with the field's name.
     """
 
-    config: PoolConfig = attrs.field(validator=attrs.validators.instance_of(PoolConfig))
-    workload: Workload = attrs.field(validator=attrs.validators.instance_of(Workload))
-    providers: tuple[VirtualProvider, ...] = attrs.field(default=(VirtualProvider(),), converter=tuple)
-    faults: tuple[Fault, ...] = attrs.field(default=(), converter=tuple)
-    seed: int = 0
+    config: PoolConfig = attrs.field(validator=is_a(PoolConfig))
+    workload: Workload = attrs.field(validator=is_a(Workload))
+    providers: tuple[VirtualProvider, ...] = attrs.field(
+        default=(VirtualProvider(),), converter=as_tuple, validator=all_of(VirtualProvider)
+    )
+    faults: tuple[Fault, ...] = attrs.field(default=(), converter=as_tuple, validator=all_of(Fault))
+    seed: int = attrs.field(default=0, validator=WHOLE)
     seconds: float = attrs.field(default=60.0, validator=checks.POSITIVE)
     warm_up: float = attrs.field(default=0.0, validator=checks.NOT_NEGATIVE)
     upstream_options: Mapping[str, Mapping[str, Any]] = attrs.field(
         factory=cast("Any", dict), converter=_as_mappings, kw_only=True
     )
     spread: bool = attrs.field(default=False, kw_only=True)
-    method: str = attrs.field(default="POST", kw_only=True)
+    method: str = attrs.field(default="POST", validator=one_of(*METHODS), kw_only=True)
     hedging: bool = attrs.field(default=False, kw_only=True)
     grace: float = attrs.field(default=600.0, validator=checks.NOT_NEGATIVE, kw_only=True)
     sample_every: float | None = attrs.field(
@@ -82,7 +96,9 @@ class Experiment:
             raise UsageError(f"Experiment.warm_up must be less than seconds ({self.seconds:g}), not {self.warm_up:g}")
         unknown = sorted(self.upstream_options.keys() - set(names))
         if unknown:
-            raise UsageError(f"Experiment.upstream_options has {unknown[0]!r}, which is no provider: {', '.join(names)}")
+            raise UsageError(
+                f"Experiment.upstream_options has {unknown[0]!r}, which is no provider: {', '.join(names)}"
+            )
         if self.spread and self.upstream_options:
             raise UsageError("Experiment.spread leaves no upstreams to which upstream_options could apply")
         self.upstreams()
@@ -97,10 +113,11 @@ class Experiment:
         return [self._upstream(provider, self.upstream_options.get(provider.name, {})) for provider in self.providers]
 
     def _upstream(self, provider: VirtualProvider, options: Mapping[str, Any]) -> Upstream:
-        try:
-            return Upstream(provider.url, **{"name": provider.name, **options})
-        except TypeError as error:
-            raise UsageError(f"Experiment.upstream_options[{provider.name!r}]: {error}") from error
+        for option in options:
+            if option not in OPTIONS:
+                path = f"upstream_options.{provider.name}.{option}"
+                raise UsageError(no_such(path, option, "no upstream of an experiment", OPTIONS))
+        return Upstream(provider.url, name=provider.name, **options)
 
     @property
     def command(self) -> str:
@@ -112,7 +129,7 @@ class Experiment:
         code = "; ".join([*sorted(imports), f"print({made}.run())"])
         if len(code) > LONGEST_COMMAND:
             return f"run() of the same Experiment, whose seed is {self.seed}"
-        return "python -c '" + code.replace("'", '"') + "'"
+        return f"python -c {shlex.quote(code)}"
 
     def run(self, *, progress: Callable[[Progress], None] | None = None) -> Result:
         """Run it, and give what came of it. One experiment at a time runs in a process: another thread's waits.

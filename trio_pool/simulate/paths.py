@@ -30,13 +30,13 @@ def _changed(whole: Any, names: list[str], value: Any, path: str) -> Any:
         known = dict(cast("Mapping[str, Any]", whole))
         return {**known, name: _changed(known.get(name, {}), rest, value, path)}
     if isinstance(whole, tuple):
-        members = list(cast("tuple[Any, ...]", whole))
+        members: list[Any] = list(whole)
         place = _place(members, name, path)
         members[place] = _changed(members[place], rest, value, path)
         return tuple(members)
     fields = {field.name for field in attrs.fields(type(whole)) if field.init} if attrs.has(type(whole)) else set()
     if name not in fields:
-        raise UsageError(_no_such(path, name, type(whole).__name__, fields))
+        raise UsageError(no_such(path, name, f"no {type(whole).__name__}", fields))
     try:
         return attrs.evolve(whole, **{name: _changed(getattr(whole, name), rest, value, path)})
     except (TypeError, AttributeError) as error:
@@ -49,11 +49,12 @@ def _place(members: list[Any], name: str, path: str) -> int:
         return known.index(name)
     if name.isdigit() and int(name) < len(members):
         return int(name)
-    raise UsageError(_no_such(path, name, f"a row of {len(members)}", known))
+    raise UsageError(no_such(path, name, f"none of the {len(members)} members", known))
 
 
-def _no_such(path: str, name: str, where: str, known: Iterable[str]) -> str:
+def no_such(path: str, name: str, where: str, known: Iterable[str]) -> str:
+    """The sentence for a part that is not there, with what may have been meant."""
     names = sorted(filter(None, known))
     near = get_close_matches(name, names, n=1)
     advice = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
-    return f"there is no {path!r}: {where} has no {name!r}; {advice}"
+    return f"there is no {path!r}, since {where} has {name!r}: {advice}"

@@ -94,7 +94,7 @@ class Visit:
 class Record:
     """The notes of one run.
 
-    :param window: from when to when, by trio's clock, which is 0.0 at the start, requests must be meant to begin to count.
+    :param window: from when to when a request must be meant to begin to count, by trio's clock, which begins at 0.0.
     :ivar visits: the requests under way.
     :ivar now: when something was last noted.
     :ivar area: under the curve of the requests under way, inside the window: their mean number times its length.

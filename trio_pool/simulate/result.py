@@ -1,4 +1,4 @@
-"""What came of an experiment: counts by cause, times with their confidence intervals, and figures of the pool over time.
+"""What came of an experiment: counts by cause, times with their intervals, and the pool over time.
 
 A result is a value: it can be compared, pickled, and written as JSON. What was measured by the real clock is no part of
 its equality.
@@ -165,7 +165,8 @@ class Result:
     def rows(self) -> list[Row]:
         """The figures as lines of a table, and a line for each outcome."""
         found = [Row(name, *_parts(interval), unit_of(name)) for name, interval in self.figures().items()]
-        return found + [Row(f"outcome {name}", *[float(count)] * 3, "") for name, count in sorted(self.outcomes.items())]
+        counts = sorted(self.outcomes.items())
+        return found + [Row(f"outcome {name}", count, count, count, "") for name, count in counts]
 
     def document(self) -> dict[str, Any]:
         """All but the single times, as plain data; see `docs/experiments.md`. What is no number in JSON is None."""

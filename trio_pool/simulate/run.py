@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 import trio
 
+from .._core.figures import OriginStatistics
 from .._core.permits import Member
 from ..client import Client, open_client
-from ..places import ABANDONED
+from ..dialling import ABANDONED
 from ..pool import Pool
 from . import scheduling
 from .audit import SLACK, unrest
@@ -74,16 +75,17 @@ class Run:
         """
         began = time.process_time()
         result: Result | None = None
-        failure: Exception | None = None
+        watch, experiment = self._watch, self._experiment
         try:
-            result = scheduling.run(self._play, seed=self._experiment.seed, instruments=[self._watch])
+            result = scheduling.run(self._play, seed=experiment.seed, instruments=[watch])
         except Exception as error:
-            if not self._is_ours and self._watch.broken is None:
+            if not self._is_ours and watch.broken is None:
                 raise
-            failure = error
-        if result is None or self._watch.broken is not None:
-            what, at = self._watch.broken or (f"the pool or the client failed with {_first(failure)!r}", self._record.now)
-            raise InvariantBroken(what, at, self._experiment.seed, self._experiment.command) from failure
+            first = _first(error)
+            watch.fail(f"the pool or the client failed: {type(first).__name__}", first, self._record.now)
+        if watch.broken is not None:
+            raise InvariantBroken(*watch.broken, experiment.seed, experiment.command) from watch.error
+        assert result is not None
         return attrs.evolve(result, cpu_seconds=time.process_time() - began)
 
     async def _play(self) -> Result | None:
@@ -115,13 +117,15 @@ class Run:
         dismissal = engine.at(over, callers.dismiss)
         bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
         watch.begin(pool, network)
-        self._sample(engine, pool, members_of(client))
+        members = members_of(client)
+        self._sample(engine, pool, members)
         await callers.come()
         engine.cancel(dismissal)
         engine.cancel(bound)
         await self._settle(pool, network)
-        watch.audit(is_last=True)
         engine.cancel(self._sampling)
+        self._look(pool, members)
+        watch.audit(is_last=True)
         result = self._result(engine, network, pool)
         await self._expire(pool)
         watch.audit()
@@ -130,7 +134,9 @@ class Run:
 
     def _result(self, engine: Engine, network: VirtualNetwork, pool: Pool) -> Result:
         experiment, record, statistics = self._experiment, self._record, pool.statistics()
-        origins = {str(origin): figures for origin, figures in statistics.origins.items()}
+        origins: dict[Hashable, OriginStatistics] = {
+            str(origin): figures for origin, figures in statistics.origins.items()
+        }
         return Result(
             experiment=experiment,
             history=record.history(engine.digest()),
@@ -166,15 +172,19 @@ class Run:
             await trio.sleep(seconds + 2 * SLACK)
 
     def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
-        """Look at the pool, now and at intervals."""
+        """Look at the pool now and at intervals."""
+        self._look(pool, members)
+        interval = self._experiment.sample_every or self._experiment.seconds / MOMENTS
+        due = engine.started + len(self._record.moments) * interval
+        self._sampling = engine.at(due, self._sample, engine, pool, members)
+
+    def _look(self, pool: Pool, members: tuple[Member, ...]) -> None:
         moment = self._record.look(pool, members)
         self._watch.audit()
         if self._progress is not None:
             self._is_ours = False
             self._progress(Progress(self._experiment.seconds, moment))
             self._is_ours = True
-        interval = self._experiment.sample_every or self._experiment.seconds / MOMENTS
-        self._sampling = engine.after(interval, self._sample, engine, pool, members)
 
 
 def members_of(client: Client) -> tuple[Member, ...]:

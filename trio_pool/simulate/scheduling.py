@@ -62,7 +62,8 @@ class Agenda(Protocol):
 class VirtualClock(trio.abc.Clock):
     """Stands still while a task can run, and then jumps to the next deadline, or to the next thing on the agenda.
 
-    As with trio's `MockClock`, who is in `wait_all_tasks_blocked` is woken before it jumps.
+    Before it jumps, trio wakes who is in `wait_all_tasks_blocked`, and calls what came by `run_sync_soon`, as with its
+    `MockClock`. Nobody looks for real sockets that have become ready: they have no place in virtual time.
 
     :ivar agenda: or None.
     """
@@ -84,8 +85,9 @@ class VirtualClock(trio.abc.Clock):
         :param deadline: by this clock.
         :return: real seconds.
         """
-        if _run.GLOBAL_RUN_CONTEXT.runner.waiting_for_idle:
-            return math.inf
+        runner = _run.GLOBAL_RUN_CONTEXT.runner
+        if runner.waiting_for_idle or runner.entry_queue.size():
+            return math.inf  # trio wakes whoever that is, at once
         due = deadline if self.agenda is None else min(deadline, self.agenda.next())
         if due == math.inf:
             return due

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -23,30 +23,36 @@ from ..errors import UsageError
 from .describe import plain
 from .estimates import Interval, mean_interval, paired_difference
 from .experiment import Experiment
-from .paths import changed
+from .paths import changed, no_such
 from .result import Result, Row, unit_of
 
 COMPARISON, SWEEP = "trio_pool.simulate.comparison/1", "trio_pool.simulate.sweep/1"
 """The names of the documents that `to_json` gives; their numbers change when a reader would have to."""
 
 CONFIG = frozenset(field.name for field in attrs.fields(PoolConfig) if field.init)
+PARTS = frozenset(field.name for field in attrs.fields(Experiment))
 
 
-def run_all(experiments: Sequence[Experiment], executor: Executor | None = None) -> list[Result]:
+Done = Callable[[int, int], None]
+"""Is told how many experiments are done, and how many there are."""
+
+
+def run_all(
+    experiments: Sequence[Experiment], executor: Executor | None = None, progress: Done | None = None
+) -> list[Result]:
     """Run experiments, and give their results in the same order.
 
     :param experiments: which.
     :param executor: what runs them, such as a `ProcessPoolExecutor` or a Dask client's (None: this thread).
+    :param progress: is told after each.
     :raises InvariantBroken: in the first that failed; the others are called off.
     """
-    if executor is None:
-        return [experiment.run() for experiment in experiments]
-    futures = [executor.submit(_run, experiment) for experiment in experiments]
-    try:
-        return [future.result() for future in futures]
-    finally:
-        for future in futures:
-            future.cancel()
+    results: list[Result] = []
+    for result in map(_run, experiments) if executor is None else executor.map(_run, experiments):
+        results.append(result)
+        if progress is not None:
+            progress(len(results), len(experiments))
+    return results
 
 
 def _run(experiment: Experiment) -> Result:
@@ -139,13 +145,18 @@ class Comparison:
 
 
 def compare(
-    experiments: Mapping[str, Experiment], *, seeds: Sequence[int], executor: Executor | None = None
+    experiments: Mapping[str, Experiment],
+    *,
+    seeds: Sequence[int],
+    executor: Executor | None = None,
+    progress: Done | None = None,
 ) -> Comparison:
     """Run experiments with the same seeds, and so with the same requests, as far as their workloads are the same.
 
     :param experiments: by name; the first is what the others are compared with.
     :param seeds: each is given to every experiment; five or more tell something.
     :param executor: as for `run_all`.
+    :param progress: as for `run_all`.
     :raises UsageError: there is no experiment or no seed, or a seed is there twice.
     :raises InvariantBroken: in one of them.
     """
@@ -153,10 +164,8 @@ def compare(
     if not experiments:
         raise UsageError("there is nothing to compare: give experiments by name")
     runs = [each for experiment in experiments.values() for each in _with_seeds(experiment, seeds)]
-    results = iter(run_all(runs, executor))
-    return Comparison(
-        seeds=seeds, results={name: tuple(itertools.islice(results, len(seeds))) for name in experiments}
-    )
+    results = iter(run_all(runs, executor, progress))
+    return Comparison(seeds=seeds, results={name: tuple(itertools.islice(results, len(seeds))) for name in experiments})
 
 
 # ---- one experiment, varied ----
@@ -204,9 +213,7 @@ class Sweep:
             "experiment": plain(self.experiment),
             "grid": plain(self.grid),
             "seeds": list(self.seeds),
-            "points": [
-                {"settings": plain(point.settings), "summary": plain(point.summary())} for point in self.points
-            ],
+            "points": [{"settings": plain(point.settings), "summary": plain(point.summary())} for point in self.points],
         }
 
     def to_json(self) -> str:
@@ -220,6 +227,7 @@ def sweep(
     *,
     seeds: Sequence[int],
     executor: Executor | None = None,
+    progress: Done | None = None,
 ) -> Sweep:
     """Run an experiment with every combination of settings, each with the same seeds.
 
@@ -228,18 +236,19 @@ def sweep(
         "workload.arrivals.rate", "providers.0.concurrency" or "seconds".
     :param seeds: for each setting.
     :param executor: as for `run_all`.
+    :param progress: as for `run_all`.
     :raises UsageError: a key is none, a setting cannot be, or there are no seeds; nothing has run then.
     :raises InvariantBroken: in one of them.
     """
     seeds = _checked(seeds)
-    grid = {key: tuple(values) for key, values in grid.items()}
-    combined = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    values_of = {key: tuple(values) for key, values in grid.items()}
+    combined = [dict(zip(values_of, values, strict=True)) for values in itertools.product(*values_of.values())]
     if not combined:
         raise UsageError("a key of the grid has no values")
     runs = [each for settings in combined for each in _with_seeds(with_settings(experiment, settings), seeds)]
-    results = iter(run_all(runs, executor))
+    results = iter(run_all(runs, executor, progress))
     points = [Point(settings=settings, results=tuple(itertools.islice(results, len(seeds)))) for settings in combined]
-    return Sweep(experiment=experiment, grid=grid, seeds=seeds, points=tuple(points))
+    return Sweep(experiment=experiment, grid=values_of, seeds=seeds, points=tuple(points))
 
 
 def with_settings(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
@@ -250,6 +259,8 @@ def with_settings(experiment: Experiment, settings: Mapping[str, Any]) -> Experi
     :raises UsageError: a key is none, or a setting cannot be.
     """
     for key, value in settings.items():
+        if key.partition(".")[0] not in CONFIG | PARTS:
+            raise UsageError(no_such(key, key, "neither PoolConfig nor Experiment", CONFIG | PARTS))
         experiment = changed(experiment, f"config.{key}" if key in CONFIG else key, value)
     return attrs.evolve(experiment, replay="") if settings else experiment
 

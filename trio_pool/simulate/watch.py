@@ -18,7 +18,7 @@ from ..pool import Pool
 from .audit import Audit
 from .network import VirtualNetwork
 
-CIRCLES = 2**18
+CIRCLES = 2**17
 """Task steps after which time must have moved."""
 
 
@@ -48,12 +48,14 @@ class Watch(trio.abc.Instrument):
     :ivar scope: what runs inside it ends when something is broken.
     :ivar steps: task steps so far.
     :ivar broken: what was broken first, and when; or None.
+    :ivar error: what that was seen by, or None.
     """
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
         self.steps = 0
         self.broken: tuple[str, float] | None = None
+        self.error: BaseException | None = None
         self._watched: tuple[Slots, VirtualNetwork] | None = None
         self._audit: Audit | None = None
         self._before: tuple[int, ...] = ()
@@ -68,10 +70,15 @@ class Watch(trio.abc.Instrument):
         """No longer: the pool is being closed."""
         self._watched = None
 
-    def fail(self, what: str) -> None:
-        """Something is broken: end the run."""
+    def fail(self, what: str, error: BaseException | None = None, at: float | None = None) -> None:
+        """End the run.
+
+        :param what: what is broken, the same with every run.
+        :param error: what it was seen by, or None.
+        :param at: when (None: now).
+        """
         if self.broken is None:
-            self.broken = what, trio.current_time()
+            self.broken, self.error = (what, trio.current_time() if at is None else at), error
             self.scope.cancel()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002  # trio's signature
@@ -90,14 +97,9 @@ class Watch(trio.abc.Instrument):
             self._look(partial(_broken_rule, slots, network))
 
     def served(self, host: str, asked: float, granted: float) -> None:
-        """A request got a connection that had served before.
-
-        :param host: it went to.
-        :param asked: when it came to the pool.
-        :param granted: when it got the connection.
-        """
+        """See `Audit.served`."""
         if self._audit is not None:
-            self._audit.served.setdefault(host, []).append((asked, granted))
+            self._audit.served(host, asked, granted)
 
     def audit(self, *, is_last: bool = False) -> None:
         """Count everything.
@@ -111,8 +113,9 @@ class Watch(trio.abc.Instrument):
     def _look(self, check: Callable[[], str | None]) -> None:
         try:
             what = check()
-        except Exception as error:  # in that state
-            what = f"the pool's books cannot be read: {error!r}"
+        except Exception as error:
+            self.fail(f"the pool's books are in such a state that they cannot be read: {type(error).__name__}", error)
+            return
         if what is not None:
             self.fail(what)
 

@@ -42,7 +42,7 @@ _VALUE = r":[\t\x20-\x7e\x80-\xff]*+"
 _NAME = r'rb"((?:[!#$%&' + "'" + r"*+\-.^_`|~0-9A-Za-z]++:["
 _REPEATS = "if len(by_name) != len(telling):"
 _BAD_LENGTH = "not length.isdigit() or len(length) > 18"
-_TOO_MANY = 'lines.count(b"\\n") > self._limits.fields'
+_TOO_MANY = 'lines.count(b"\\n") > limits.fields'
 _NO_BODY = 'frozenset({b"204", b"304"})'
 _OF_HEAD = '_ALL if request.method == "HEAD" else _BODILESS'
 _CODED = 'return -1 if coding == b"chunked" and'
@@ -71,17 +71,17 @@ MUTANTS = (
     Mutant("the version 1.0", r"HTTP/1\.1 ([2-9]", r"HTTP/1\.[01] ([2-9]"),
     Mutant("a version without its point", r"HTTP/1\.1 ([2-9]", r"HTTP/1.1 ([2-9]"),
     Mutant("anything before a head", "_HEAD.match(data)", "_HEAD.search(data)"),
-    Mutant("no bound on a head", "found.end() > self._limits.head", "False"),
+    Mutant("no bound on a head", "found.end() > limits.head", "False"),
     Mutant(
         "a bound on a head that is one too far",
-        "found.end() > self._limits.head",
-        "found.end() - 1 > self._limits.head",
+        "found.end() > limits.head",
+        "found.end() - 1 > limits.head",
     ),
     Mutant("no bound on the fields", _TOO_MANY, "False"),
     Mutant(
         "a bound on the fields that is one too far",
         _TOO_MANY,
-        'lines.count(b"\\n") - 1 > self._limits.fields',
+        'lines.count(b"\\n") - 1 > limits.fields',
     ),
     Mutant("values keep their last blanks", r"(?<![\t ])", ""),
     Mutant("values keep their last tabs", r"(?<![\t ])", r"(?<! )"),

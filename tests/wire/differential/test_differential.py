@@ -74,6 +74,12 @@ def test_both_say_the_same_wherever_the_connection_ends() -> None:
             agree(played)
 
 
+@pytest.mark.parametrize("count", [9, 10, 11])
+def test_both_count_the_shortest_fields_there_are(count: int) -> None:
+    wire = b"HTTP/1.1 204 No\r\n" + b"a:\r\n" * count + b"\r\n"
+    agree(Conversation((Turn(wire),), WireLimits(fields=10)))
+
+
 def test_both_say_the_same_whatever_the_bounds() -> None:
     for sample in bounded():
         for played in itertools.islice(in_four_ways(sample), 2):
