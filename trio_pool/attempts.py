@@ -13,7 +13,7 @@ from ._core.retry import Course, Repeatable
 from .events import Event
 from .messages import Held, Request
 from .pool import Pool
-from .tries import Prepare, wall_time
+from .tries import Prepare
 from .turnstile import Turnstile
 from .urls import Origin
 
@@ -55,7 +55,7 @@ class Attempts:
 
     def wall_time(self) -> float:
         """The seconds since 1970, as the pool's network has them."""
-        return wall_time(self.pool)
+        return self.pool.network.time()
 
     def tell(self, event: Event) -> None:
         """Tell the observers."""

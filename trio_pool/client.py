@@ -75,7 +75,7 @@ async def open_client(
     :param proxy: a proxy's URL, or "environment"; see `open_pool`.
     :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
     :param observers: who is told of events; see `trio_pool.events`.
-    :param network: what resolves, connects and supplies chance; by default the machine's.
+    :param network: what resolves, connects, tells the wall time and supplies chance; by default the machine's.
     :param follow_redirects: whether to follow up to 20 of them (False). Credentials never cross origins.
     :param upstreams: where requests with relative URLs go, to whichever serves them; see `Upstream`. They have keys of
         their own: a request to them with credentials is refused.

@@ -29,7 +29,7 @@ from .errors import TrioPoolError, UsageError
 from .headers import encode_headers
 from .messages import Request
 from .pool import Pool
-from .tries import Prepare, prepared, wall_time
+from .tries import Prepare, prepared
 from .turnstile import Turnstile
 from .upstreams import Upstream, is_key
 from .urls import Identity, Origin, folder, target_of
@@ -239,7 +239,7 @@ class Fleet:
         request = await self.request(permit, Call("GET", path, {"timeouts": timeouts}, []))
         response = await self.pool.send(request)
         try:
-            wait = read_wait(response.headers, wall_time(self.pool))
+            wait = read_wait(response.headers, self.pool.network.time())
             return Outcome(status=response.status_code, wait=wait)
         finally:
             response.close()

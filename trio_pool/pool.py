@@ -72,7 +72,7 @@ async def open_pool(
         "environment" for what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say now.
     :param uds: the path of a Unix socket to which every connection is made, whatever the URL's host.
     :param observers: who is told of events; see `trio_pool.events`.
-    :param network: what resolves, connects and supplies chance; by default the machine's.
+    :param network: what resolves, connects, tells the wall time and supplies chance; by default the machine's.
     :raises UsageError: `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     """
     pool = Pool(config, tls, proxy, uds, observers, network or SystemNetwork())
@@ -99,7 +99,7 @@ class Pool:
     :param proxy: the URL of a proxy, "environment", or None.
     :param uds: a Unix socket for every connection, or None.
     :param observers: who is told of events.
-    :param network: what resolves, connects and supplies chance.
+    :param network: what resolves, connects, tells the wall time and supplies chance.
     :ivar now: the clock of the trio run that the pool was opened in.
     :raises UsageError: `config` is no `PoolConfig`, or `proxy` is no proxy's URL.
     """
@@ -417,7 +417,7 @@ class Pool:
 
     @property
     def network(self) -> Network:
-        """What resolves, connects and supplies chance."""
+        """What resolves, connects, tells the wall time and supplies chance."""
         return self._network
 
     def tell(self, event: Event) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,6 @@ from .events import Attempt
 from .headers import encode_headers
 from .messages import Request
 from .places import closed
-from .pool import Pool
 from .response import Response
 from .urls import Origin
 
@@ -88,12 +86,6 @@ class Try:
             ended=trio.current_time(),
             waited=self.waited,
         )
-
-
-def wall_time(pool: Pool) -> float:
-    """The seconds since 1970: by its network's own `time`, where that has one, since a virtual one does."""
-    network: Any = pool.network
-    return float(getattr(network, "time", time.time)())
 
 
 async def prepared(request: Request, prepare: Prepare | None) -> Request:

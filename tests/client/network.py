@@ -15,6 +15,8 @@ from typing import NamedTuple
 import h11
 import trio
 
+from trio_pool import SystemNetwork
+
 Reply = bytes | Sequence[bytes]
 
 
@@ -150,7 +152,7 @@ class MemoryStream:
             raise OSError(9, "the stream is closed")
 
 
-class ScriptedNetwork:
+class ScriptedNetwork(SystemNetwork):
     """Gives each connection its script, in order; one handler alone serves every connection.
 
     :ivar connections: every connection that was made, in order.

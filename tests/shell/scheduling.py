@@ -1,20 +1,17 @@
-"""Runs tests under a virtual clock and a scheduler that is shuffled by a seed.
-
-Trio reverses its batches of runnable tasks by chance; with a private flag it shuffles them from a generator that
-can be seeded, so that a seed repeats a history. `shuffled` sets both, and nothing else in the tests does.
-"""
+"""Plays stories in virtual time, with the scheduler shuffled by a seed that repeats a history."""
 
 from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import outcome
 import trio
-from trio.testing import MockClock
+
+from trio_pool.simulate.scheduling import VirtualClock, run
 
 from .network import MemoryNetwork
 
@@ -31,20 +28,6 @@ SEEDS = (0, 1, 2)
 """The shuffles that each test of a single story is played under."""
 
 
-@contextmanager
-def shuffled(seed: int) -> Iterator[None]:
-    """Trio shuffles its batches of tasks, by this seed."""
-    run = trio._core._run
-    allowed, state = run._ALLOW_DETERMINISTIC_SCHEDULING, run._r.getstate()
-    run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # final, but for tests
-    run._r.seed(seed)
-    try:
-        yield
-    finally:
-        run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]  # as above
-        run._r.setstate(state)
-
-
 def play(
     story: Callable[[MemoryNetwork], Awaitable[T]],
     *,
@@ -53,9 +36,7 @@ def play(
 ) -> T:
     """Run the story on a network of its own, in virtual time. Nothing may be open on the network at its end."""
     patience = Patience()
-    with shuffled(seed):
-        clock = MockClock(autojump_threshold=0)
-        return trio.run(_play, story, seed, patience, clock=clock, instruments=[patience, *instruments])
+    return run(partial(_play, story, seed, patience), seed=seed, instruments=[patience, *instruments])
 
 
 class Patience(trio.abc.Instrument):
@@ -107,8 +88,8 @@ async def settle() -> None:
     await trio.testing.wait_all_tasks_blocked()
 
 
-def virtual_clock() -> MockClock:
+def virtual_clock() -> VirtualClock:
     """The clock of the run."""
     clock: Any = trio.lowlevel.current_clock()
-    assert isinstance(clock, MockClock)
+    assert isinstance(clock, VirtualClock)
     return clock

@@ -1,55 +1,14 @@
-"""The tests' own ground: trio's private flags are there and act, and a story that goes wrong is told so."""
+"""The tests' own ground: a story that goes wrong is told so."""
 
 from __future__ import annotations
-
-import random
 
 import pytest
 import trio
 
 from .network import MemoryNetwork
-from .scheduling import play, shuffled
+from .scheduling import play
 from .servers import stay
 from .stories import get, pool_on
-
-
-def order_of_tasks(seed: int) -> list[int]:
-    """The order in which twelve equal tasks take their steps."""
-    order: list[int] = []
-
-    async def step(number: int) -> None:
-        for _ in range(3):
-            order.append(number)
-            await trio.lowlevel.checkpoint()
-
-    async def main() -> None:
-        async with trio.open_nursery() as nursery:
-            for number in range(12):
-                nursery.start_soon(step, number)
-
-    with shuffled(seed):
-        trio.run(main)
-    return order
-
-
-def test_the_private_flags_of_trio_exist() -> None:
-    assert isinstance(trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING, bool)
-    assert isinstance(trio._core._run._r, random.Random)
-
-
-def test_a_seed_repeats_the_order_of_tasks() -> None:
-    assert order_of_tasks(1) == order_of_tasks(1)
-
-
-def test_seeds_shuffle_and_do_more_than_reverse() -> None:
-    orders = {tuple(order_of_tasks(seed)) for seed in range(10)}
-    assert len(orders) == 10
-
-
-def test_the_flags_are_put_back() -> None:
-    before = trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING, trio._core._run._r.getstate()
-    order_of_tasks(5)
-    assert (trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING, trio._core._run._r.getstate()) == before
 
 
 def test_virtual_time_costs_nothing() -> None:

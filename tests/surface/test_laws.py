@@ -43,7 +43,7 @@ FLOORS: list[set[str]] = [
     {"_net"},
     {"_core"},
     {"_wire"},
-    {"sse", "sizing", "events", "messages", "headers", "urls", "config", "strategy", "errors", "_version"},
+    {"sse", "sizing", "checks", "events", "messages", "headers", "urls", "config", "strategy", "errors", "_version"},
 ]
 
 DEPENDENCIES = {"trio", "h11", "attrs", "yarl", "truststore"}
@@ -275,3 +275,24 @@ def test_a_module_on_no_floor_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["import requests", "import click", "from rich.table import Table"])
 def test_a_stranger_is_found(text: str, tmp_path: Path) -> None:
     assert strangers(build(tmp_path, pool=text))
+
+
+# ---- one door to trio's private flag ----
+
+FLAG = "_ALLOW_" + "DETERMINISTIC_SCHEDULING"  # in two parts, so that this file does not name it
+
+
+def namers(root: Path) -> list[str]:
+    """The files of Python that name the flag."""
+    found = (path for path in root.rglob("*.py") if FLAG in path.read_text(encoding="utf-8"))
+    return sorted(str(path.relative_to(root)) for path in found)
+
+
+def test_only_one_module_touches_trios_private_flag() -> None:
+    root = PACKAGE.parent
+    found = [f"{part}/{name}" for part in ("trio_pool", "tests", "benchmarks") for name in namers(root / part)]
+    assert found == ["trio_pool/simulate/scheduling.py"]
+
+
+def test_a_second_module_that_touches_the_flag_is_found(tmp_path: Path) -> None:
+    assert namers(build(tmp_path, client=f"import trio\ntrio._core._run.{FLAG} = True")) == ["client.py"]

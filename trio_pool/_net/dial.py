@@ -12,7 +12,6 @@ from ..errors import AddressRefused, CertificateRefused, ConnectError, TLSError,
 from ..urls import Origin, Proxy
 from .network import Address, Network, PolicyRefusal
 from .streams import Stream
-from .tls import TLSStream
 
 Trust = Callable[[], ssl.SSLContext]
 
@@ -44,12 +43,12 @@ async def dial(network: Network, origin: Origin, trust: Trust, note: Note | None
     note("connected", stream)
     proxy = origin.proxy
     if proxy is not None:
-        stream = await _by_proxy(stream, origin, proxy, trust, started)
+        stream = await _by_proxy(network, stream, origin, proxy, trust, started)
     if origin.scheme == "http":
         return stream
     context = trust()
     note("securing", context)
-    secure = await _secure(stream, origin.sni or origin.host, origin, context, started)
+    secure = await _secure(network, stream, origin.sni or origin.host, origin, context, started)
     note("secured", secure)
     return secure
 
@@ -58,11 +57,13 @@ def _ignore(_step: str, _by: object) -> None:
     pass
 
 
-async def _by_proxy(stream: Stream, origin: Origin, proxy: Proxy, trust: Trust, started: float) -> Stream:
+async def _by_proxy(
+    network: Network, stream: Stream, origin: Origin, proxy: Proxy, trust: Trust, started: float
+) -> Stream:
     from .tunnels import open_tunnel  # takes its time, and few need it
 
     if proxy.scheme == "https":
-        stream = await _secure(stream, proxy.host, origin, trust(), started, " with the proxy")
+        stream = await _secure(network, stream, proxy.host, origin, trust(), started, " with the proxy")
     try:
         await open_tunnel(stream, origin, proxy)
     except OSError as error:
@@ -147,19 +148,23 @@ class _Race:
 
 
 async def _secure(
-    stream: Stream, name: str, origin: Origin, context: ssl.SSLContext, started: float, whose: str = ""
+    network: Network,
+    stream: Stream,
+    name: str,
+    origin: Origin,
+    context: ssl.SSLContext,
+    started: float,
+    whose: str = "",
 ) -> Stream:
-    secure = None
+    name = name.partition("%")[0].rstrip(".")  # neither zone nor root dot is a name
     try:
-        secure = TLSStream(stream, context, name.partition("%")[0].rstrip("."))  # neither zone nor root dot is a name
-        await secure.handshake()
+        return await network.secure(stream, context, name)
     except (OSError, ValueError) as error:
         stream.close()
         raise _tls_error(origin, error, trio.current_time() - started, whose) from error
     except BaseException:
         stream.close()
         raise
-    return secure
 
 
 def _connect_error(origin: Origin, error: OSError, elapsed: float) -> ConnectError:

@@ -1,16 +1,19 @@
-"""What resolves, connects and supplies chance: the machine's own network, or anything that looks like it."""
+"""What resolves, connects, tells the wall time and supplies chance: the machine's own, or what looks like it."""
 
 from __future__ import annotations
 
 import ipaddress
 import random
 import socket
+import ssl
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import trio
 
 from .streams import Stream, connect_tcp, connect_unix
+from .tls import TLSStream
 
 Address = tuple[str, int]
 """An IP address, IPv4 or IPv6 (with its zone, where it has one), and a port."""
@@ -43,8 +46,22 @@ class Network(Protocol):
         """
         ...
 
+    async def secure(self, stream: Stream, context: ssl.SSLContext, name: str) -> Stream:
+        """TLS on a connected stream, as its client.
+
+        :param stream: carries the ciphertext; where this raises, the caller closes it.
+        :param context: says what is trusted and shown.
+        :param name: the host's, which is asked for and checked.
+        :raises OSError: the handshake failed; an `ssl.SSLError` is one.
+        """
+        ...
+
     def random(self) -> float:
         """A number in [0, 1), by chance."""
+        ...
+
+    def time(self) -> float:
+        """The wall time: seconds since 1970."""
         ...
 
 
@@ -117,9 +134,19 @@ class SystemNetwork:
         """A connection to the Unix socket at `path`."""
         return await connect_unix(path)
 
+    async def secure(self, stream: Stream, context: ssl.SSLContext, name: str) -> Stream:
+        """A handshake by Python's own `ssl`, on any kind of `stream`, by this `context`, for the host's `name`."""
+        secure = TLSStream(stream, context, name)
+        await secure.handshake()
+        return secure
+
     def random(self) -> float:
         """A number in [0, 1) from the standard generator."""
         return random.random()
+
+    def time(self) -> float:
+        """The seconds since 1970 by the machine's clock."""
+        return time.time()
 
 
 def _with_zone(sockaddr: Any) -> str:

@@ -30,6 +30,23 @@ class Finite(click.FloatRange):
         return number
 
 
+class Share(click.ParamType):
+    """A share, as "1%" or 0.01."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """A number over 0 and below 1."""
+        text = str(value).strip()
+        try:
+            number = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < 1:
+            self.fail(f"{value!r} is no share between 0 and 1, such as 1% or 0.01.", param, ctx)
+        return number
+
+
 SECONDS = Finite(min=0, max=86_400, min_open=True)
 
 
@@ -175,6 +192,83 @@ async def _play(schedule: Schedule, scene: str, seed: int, console: Console | No
         if console is not None:
             failover_report.show(console, schedule, outcomes)
     return document
+
+
+@command.command()
+@click.argument("scenario", required=False)
+@click.option("--list", "is_list", is_flag=True, help="Show the scenarios that come with the library.")
+@click.option("--compare", "mode", flag_value="compare", help="Run the scenario's variants too, side by side.")
+@click.option("--sweep", "mode", flag_value="sweep", help="Run every setting of the scenario's grid.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first seed.")
+@click.option("--seeds", type=click.IntRange(1, 10_000), metavar="N", help="How many; else what the scenario says.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as pool.max_waiting=10. Repeatable.")
+@click.option("--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes.")
+@click.option("--html", metavar="FILE", help="Write a report with charts to FILE.")
+@click.option("--json", "as_json", metavar="FILE", help="Write a JSON document to FILE; - is stdout.")
+@click.pass_context
+def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: Any, **options: Any) -> None:
+    """Run SCENARIO, a TOML file or the name of one that comes with the library, in virtual time.
+
+    The real pool and client are asked by virtual callers over a virtual network. docs/experiments.md has the format.
+
+    \b
+    Exit status:
+      0    everything that the scenario expects came true
+      1    something did not, or the pool broke an invariant
+      2    the scenario cannot be
+      130  interrupted
+    """
+    from . import simulate as simulate_module
+    from .printing import console_for
+
+    if is_list:
+        for name, title in simulate_module.names():
+            click.echo(f"{name:<18} {title}")
+        return
+    if scenario is None:
+        raise click.UsageError("which SCENARIO? --list shows those that come with the library")
+    order = simulate_module.Order(source=scenario, mode=mode or "run", **options)
+    ctx.exit(simulate_module.run(order, console_for(), console_for(stderr=True)))
+
+
+@command.command()
+@click.option("--rate", type=Finite(0, min_open=True), required=True, metavar="N", help="Requests per second.")
+@click.option(
+    "--service-time",
+    type=SECONDS,
+    required=True,
+    metavar="SECONDS",
+    help="For which one holds its connection, on average.",
+)
+@click.option(
+    "--burstiness", type=Finite(0, 1000), default=1.0, show_default=True, help="Coefficient of variation of the gaps."
+)
+@click.option(
+    "--target", type=Share(), default="1%", show_default=True, metavar="SHARE", help="Of the requests that may wait."
+)
+@click.option(
+    "--wait", type=Finite(0), default=0.0, show_default=True, help="Seconds up to which a wait does not count."
+)
+@click.option("--acquire-timeout", type=SECONDS, default=10.0, show_default=True, help="Seconds of a longest wait.")
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Requests that the provider serves at once.")
+@click.option("--requests-per-minute", type=Finite(0, min_open=True), metavar="N", help="What the provider allows.")
+@click.option("--check", type=click.IntRange(0, 1000), default=5, show_default=True, help="Runs of the whole client.")
+@click.option("--json", "as_json", is_flag=True, help="Write the answer as a JSON document.")
+@click.pass_context
+def size(ctx: click.Context, /, as_json: bool, **traffic: Any) -> None:
+    """Say how many connections some traffic needs, and check it by simulation.
+
+    \b
+    Exit status:
+      0    the advised size meets the target
+      1    no size can, with these limits
+      2    there is no such traffic
+      130  interrupted
+    """
+    from . import size as size_module
+    from .printing import console_for
+
+    ctx.exit(size_module.run(size_module.Question(**traffic), as_json, console_for(), console_for(stderr=True)))
 
 
 def _console() -> Console:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 import trio
 
+from trio_pool import SystemNetwork
+
 from .grammar import Exchange, nonce_of
 
 _REQUEST = re.compile(rb"[A-Z]+ /(\d+) HTTP/1\.1\r\n")
@@ -97,7 +99,7 @@ class CannedStream:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
-class CannedNetwork:
+class CannedNetwork(SystemNetwork):
     """Every name leads to the conversation.
 
     :ivar streams: the connections that were made, in order.

@@ -1,0 +1,64 @@
+"""Experiments in words: Python that makes them again, and data for documents."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from typing import Any
+
+import attrs
+import pytest
+
+from trio_pool import PoolConfig, RetryStrategy
+from trio_pool.simulate import Bursts, Empirical, Experiment, LogNormal, Poisson, Service, VirtualProvider, Workload
+from trio_pool.simulate.describe import plain, source
+
+from .plans import CROWDED, QUIET, STORMY
+
+ODD = Experiment(
+    PoolConfig(max_waiting=math.inf, total_timeout=9.5, retry_strategy=RetryStrategy.LINEAR),
+    Workload(Poisson(3.0), Service(LogNormal(0.2, 0.5), Empirical((1, 2, 3)))),
+    (VirtualProvider("east", bandwidth=math.inf, outages=(Bursts(10.0, 1.0, shared="both"),)), VirtualProvider("west")),
+    upstream_options={"west": {"priority": 1, "probe": "it's up"}},
+    hedging=True,
+    sample_every=0.5,
+)
+
+
+@pytest.mark.parametrize("experiment", [QUIET, STORMY, CROWDED, ODD])
+def test_its_source_makes_an_equal_experiment(experiment: Experiment) -> None:
+    names: dict[str, Any] = {}
+    imports: set[str] = set()
+    expression = source(experiment, imports)
+    exec("\n".join(imports), names)
+    assert eval(expression, names) == experiment
+    program, option, code = shlex.split(experiment.command)
+    assert (program, option) == ("python", "-c")
+    assert expression in code
+
+
+def test_what_is_as_it_is_by_default_is_not_said() -> None:
+    assert source(PoolConfig(max_connections=7), set()) == "PoolConfig(max_connections=7)"
+    assert source(VirtualProvider(), set()) == "VirtualProvider()"
+
+
+def test_a_command_that_would_be_too_long_is_none() -> None:
+    long = attrs.evolve(ODD, workload=attrs.evolve(ODD.workload, service=Service(Empirical([0.1] * 5000))), seed=5)
+    assert long.command == "run() of the same Experiment, whose seed is 5"
+
+
+def test_as_data_every_record_tells_its_kind() -> None:
+    told = json.loads(json.dumps(plain(ODD), allow_nan=False))
+    assert told["kind"] == "Experiment"
+    assert told["workload"]["service"]["tokens"] == {"kind": "Empirical", "values": [1, 2, 3]}
+    assert told["config"]["retry_strategy"] == RetryStrategy.LINEAR.value
+    assert told["config"]["max_waiting"] is None
+    assert told["providers"][0]["outages"][0]["shared"] == "both"
+    assert "limits" not in told["config"]
+
+
+def test_a_long_row_is_told_by_its_number() -> None:
+    assert plain(Empirical([0.5] * 101)) == {"kind": "Empirical", "values": "<101 values>"}
+    assert plain(frozenset({3, 1})) == [1, 3]
+    assert plain(math.nan) is None

@@ -1,0 +1,306 @@
+"""What experiments measure, against what can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+import trio_pool.pool
+from trio_pool import PoolConfig
+from trio_pool._core.slots import Slots
+from trio_pool.errors import UsageError
+from trio_pool.simulate import (
+    ClosedLoop,
+    Constant,
+    Experiment,
+    InvariantBroken,
+    Outage,
+    Poisson,
+    Progress,
+    Recorded,
+    Refuse,
+    Result,
+    Service,
+    Stall,
+    VirtualProvider,
+    Workload,
+)
+from trio_pool.simulate.servers import Server
+
+from .plans import CROWDED, QUIET, STORMY
+
+ONE = PoolConfig(max_connections_per_host=1, retry_attempts=1)
+TWO = PoolConfig(max_connections_per_host=2, retry_attempts=1)
+
+
+def at(*offsets: float, seconds: float = 1.0, tokens: int = 0, **options: Any) -> Workload:
+    """Requests at these times, each of so many seconds, and of 0.1 s for each token."""
+    service = Service(Constant(seconds), Constant(tokens), Constant(0.1))
+    return Workload(Recorded(offsets), service, **options)
+
+
+def run(config: PoolConfig, workload: Workload, *providers: VirtualProvider, **options: Any) -> Result:
+    return Experiment(config, workload, providers or (VirtualProvider(),), **options).run()
+
+
+# ---- times ----
+
+
+def test_times_count_from_the_intended_start() -> None:
+    result = run(ONE, at(0.0, 0.0, 0.5))
+    assert list(result.waits) == [0.0, 1.0, 1.5]
+    assert list(result.first_bytes) == list(result.latencies) == [1.0, 2.0, 2.5]
+    assert (result.requests, result.answered, result.handshakes) == (3, 3, 1)
+    assert result.reuse == pytest.approx(2 / 3)
+    assert result.ended == 3.0
+
+
+def test_a_dial_is_a_part_of_the_wait() -> None:
+    result = run(PoolConfig(), at(1.0), VirtualProvider(round_trip=0.2, tls_round_trips=1, resolve_seconds=0.05))
+    assert list(result.waits) == pytest.approx([0.45])
+    assert list(result.latencies) == pytest.approx([0.45 + 0.2 + 1.0])
+
+
+@pytest.mark.parametrize("dialect", ["openai", None])
+def test_a_stream_begins_before_it_ends(dialect: Any) -> None:
+    result = run(PoolConfig(), at(0.0, tokens=10), VirtualProvider(dialect=dialect))
+    assert list(result.first_bytes) == [1.0]
+    assert list(result.latencies) == pytest.approx([2.0])
+
+
+def test_requests_of_the_warm_up_do_not_count() -> None:
+    result = run(ONE, at(0.0, 5.0, 5.5), seconds=10.0, warm_up=5.0)
+    assert list(result.waits) == [0.0, 0.5]
+    assert result.requests == 2
+
+
+def test_nothing_begins_after_the_end() -> None:
+    assert run(ONE, at(0.0, 9.0, 10.0, 11.0), seconds=10.0).requests == 2
+
+
+def test_pauses_between_attempts_are_waits_and_failed_attempts_are_not() -> None:
+    config = PoolConfig(connection_timeout=0.5)
+    away = VirtualProvider(outages=(Outage(0.0, 0.4, "503"),))
+    result = run(config, at(0.0), away, seed=1)
+    assert result.failed_attempts["503"] == result.tries - 1 == result.amplification - 1 >= 1
+    assert result.waits[0] == pytest.approx(result.latencies[0] - 1.0)
+    assert result.waits[0] >= 0.4
+
+
+# ---- who asks ----
+
+
+def test_users_ask_again_after_their_answer_and_a_pause() -> None:
+    loop = Workload(ClosedLoop(3, Constant(1.0)), Service(Constant(0.5)))
+    result = run(PoolConfig(), loop, seconds=10.0)
+    assert result.requests == 3 * 6  # each at 1.0, 2.5, … 8.5
+    assert set(result.latencies) == {0.5}
+
+
+def test_users_who_are_refused_at_once_breathe() -> None:
+    loop = Workload(ClosedLoop(3, Constant(0.0)), Service(Constant(1.0)))
+    result = run(attrs.evolve(ONE, max_waiting=0), loop, seconds=0.1)
+    assert result.outcomes == {"answered": 1, "PoolFull": 2 * 100}
+
+
+def test_hosts_are_asked_in_turn() -> None:
+    result = run(PoolConfig(), at(0.0, 1.0, 2.0, 3.0), VirtualProvider("a"), VirtualProvider("b"), spread=True)
+    assert result.answered_by == {"a.test": 2, "b.test": 2}
+    assert result.moments[-1].upstreams == ()
+
+
+# ---- how requests end ----
+
+CAUSES: list[tuple[str, str, Callable[[], Result]]] = [
+    ("refused", "PoolFull", lambda: run(attrs.evolve(ONE, max_waiting=0), at(0.0, 0.5))),
+    ("timeout", "PoolTimeout", lambda: run(attrs.evolve(ONE, acquire_timeout=0.2), at(0.0, 0.5))),
+    ("timeout", "ReadTimeout", lambda: run(attrs.evolve(ONE, read_timeout=0.5), at(0.0))),
+    ("status", "429", lambda: run(ONE, at(0.0, 5.0), VirtualProvider(requests_per_minute=1))),
+    ("status", "529", lambda: run(TWO, at(0.0, 0.0), VirtualProvider(concurrency=1, overload_status=529))),
+    ("error", "ConnectError", lambda: run(ONE, at(0.0), faults=(Refuse(),))),
+    ("cancelled", "cancelled", lambda: run(ONE, at(0.0, cancelled=1.0, patience=Constant(0.3)))),
+    ("unfinished", "unfinished", lambda: run(ONE, at(0.0, seconds=9.0), seconds=1.0, grace=2.0)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cause", "outcome", "play"), CAUSES, ids=[outcome for _, outcome, _ in CAUSES])
+def test_outcomes_are_told_by_cause(cause: Any, outcome: str, play: Callable[[], Result]) -> None:
+    result = play()
+    assert result.by_cause()[cause] == {outcome: 1}
+    assert result.share(cause) == 1 / result.requests
+    assert result.answered == result.requests - 1
+
+
+def test_who_loses_patience_leaves_in_that_moment() -> None:
+    result = run(ONE, at(0.0, 0.1, cancelled=1.0, patience=Constant(0.3)))
+    assert result.outcomes == {"cancelled": 2}
+    assert result.ended == pytest.approx(0.4)
+
+
+# ---- upstreams ----
+
+
+def test_several_providers_are_upstreams_that_stand_in_for_each_other() -> None:
+    east = VirtualProvider("east", outages=(Outage(0.0, 100.0),))
+    result = run(PoolConfig(), at(0.0, 1.0), east, VirtualProvider("west"), upstream_options={"west": {"priority": 1}})
+    assert result.answered_by == {"west.test": 2}
+    assert result.failed_attempts == {"ConnectError": 2}
+    assert result.amplification == 2.0
+
+
+def test_the_limit_of_an_adaptive_upstream_is_a_trajectory() -> None:
+    provider = VirtualProvider("east", concurrency=5, retry_after=None)
+    workload = Workload(Poisson(60.0), Service(Constant(0.5)))
+    result = run(PoolConfig(), workload, provider, seconds=20.0, upstream_options={"east": {"adaptive": True}})
+    limits = [moment.upstreams[0].limit for moment in result.moments]
+    assert limits[0] == 20
+    assert min(limits) < 10
+    assert all(moment.upstreams[0].in_flight <= 20 for moment in result.moments)
+
+
+def test_a_late_answer_gets_a_rival() -> None:
+    workload = Workload(Poisson(20.0), Service(Constant(0.1)))
+    both = VirtualProvider("steady"), VirtualProvider("late")
+    stalls = (Stall(probability=0.05, seconds=5.0, provider="late"),)
+    late = run(PoolConfig(), workload, *both, faults=stalls, seconds=20.0, method="GET")
+    hedged = attrs.evolve(late.experiment, hedging=True).run()
+    assert late.outcomes == hedged.outcomes
+    assert sum(hedged.latencies) < 0.8 * sum(late.latencies)
+
+
+# ---- the pool over time ----
+
+
+def test_the_pool_is_looked_at_at_a_fixed_interval() -> None:
+    result = run(ONE, at(0.0, 1.25, 1.3, seconds=0.8), seconds=4.0, sample_every=0.5)
+    assert [moment.at for moment in result.moments] == pytest.approx([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 2.85])
+    assert [moment.leased for moment in result.moments] == [0, 1, 0, 1, 1, 1, 0]
+    assert [moment.waiting for moment in result.moments] == [0, 0, 0, 1, 1, 0, 0]
+    assert [moment.under_way for moment in result.moments] == [0, 1, 0, 2, 2, 1, 0]
+    assert (result.moments[-1].begun, result.moments[-1].answered) == (3, 3)
+
+
+def test_littles_law_holds_in_a_steady_state_and_not_in_a_line_that_grows() -> None:
+    offsets = [number / 10 for number in range(300)]
+    steady = run(PoolConfig(max_connections_per_host=100), at(*offsets), seconds=30.0, warm_up=5.0)
+    assert steady.little.in_system == pytest.approx(10.0, abs=0.11)
+    assert steady.little.error < 0.02
+    patient = PoolConfig(max_connections_per_host=5, acquire_timeout=None)
+    growing = run(patient, at(*offsets), seconds=30.0, warm_up=5.0)
+    assert growing.little.error > 0.2
+
+
+def test_the_same_requests_come_whatever_the_pool_and_the_providers_are() -> None:
+    tight = attrs.evolve(QUIET.config, max_connections_per_host=2, max_waiting=5)
+    demands = set()
+    for config, provider in ((QUIET.config, VirtualProvider()), (tight, VirtualProvider(round_trip=0.3))):
+        result = attrs.evolve(QUIET, config=config, providers=(provider,)).run()
+        demands.add(result.requests)
+    assert len(demands) == 1
+
+
+def test_progress_is_told_and_can_end_the_run() -> None:
+    told: list[Progress] = []
+    QUIET.run(progress=told.append)
+    assert [progress.moment.at for progress in told[:3]] == pytest.approx([0.0, 0.05, 0.1])
+    assert told[-1].moment.begun == told[-1].moment.answered > 300
+
+    def enough(progress: Progress) -> None:
+        if progress.moment.at > 1:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        QUIET.run(progress=enough)
+
+
+# ---- what must not be ----
+
+
+class Forgetful(Slots):
+    """A bug: one connection that is given back is forgotten."""
+
+    given_back = 0
+
+    def release(self, *args: Any, **kwargs: Any) -> None:
+        self.given_back += 1
+        if self.given_back != 5:
+            super().release(*args, **kwargs)
+
+
+class Open(Slots):
+    """A bug: nothing that is idle is closed with the pool."""
+
+    def drain(self) -> None:
+        self.open = False
+
+
+@pytest.mark.parametrize(
+    ("bug", "words"),
+    [
+        (Forgetful, "nobody uses the pool, and it does not come to rest: 1 leased"),
+        (Open, "the pool is closed, and 2 of its connections are open"),
+    ],
+)
+def test_what_is_left_at_the_end_is_found(bug: type[Slots], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio_pool.pool, "Slots", bug)
+    with pytest.raises(InvariantBroken, match=words):
+        run(PoolConfig(keepalive_timeout=None, max_lifetime=None), at(0.0, 0.0, 1.5, 1.5, 3.0, 3.0))
+
+
+def test_an_answer_to_another_request_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = Server.fields
+    monkeypatch.setattr(Server, "fields", lambda self, nonce, *rest: fields(self, nonce.replace(b"7", b"8"), *rest))
+    with pytest.raises(InvariantBroken, match="request 7 got the answer to request 8") as caught:
+        run(PoolConfig(), at(*range(10)))
+    assert caught.value.at == 8.0
+
+
+def test_an_error_that_nothing_explains_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "fields", lambda self, nonce, *rest: b"broken\r\n")
+    with pytest.raises(InvariantBroken, match="a request failed by what cannot happen here"):
+        run(PoolConfig(), at(0.0))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("config", None, "Experiment.config must be a PoolConfig, not None"),
+        ("workload", Poisson(1.0), "Experiment.workload must be a Workload"),
+        ("providers", (), "Experiment.providers must be at least one"),
+        ("providers", (VirtualProvider(), VirtualProvider()), "each with a name of its own"),
+        ("faults", ("refuse",), "Experiment.faults must be a tuple of Fault"),
+        ("seed", 0.5, "Experiment.seed must be a whole number, not 0.5"),
+        ("seconds", 0.0, "Experiment.seconds must be a positive number"),
+        ("warm_up", 10.0, "Experiment.warm_up must be less than seconds"),
+        ("grace", -1.0, "Experiment.grace"),
+        ("sample_every", 0.0, "Experiment.sample_every"),
+        ("method", "BREW", "Experiment.method must be 'POST' or 'GET'"),
+        ("upstream_options", {"nobody": {}}, "'nobody', which is no provider: provider"),
+        ("upstream_options", {"provider": {"wieght": 2}}, "did you mean 'weight'"),
+        ("upstream_options", {"provider": {"weight": -2}}, "Upstream.weight must be a positive number"),
+        ("upstream_options", {"provider": {"key": "secret"}}, "no upstream of an experiment has 'key'"),
+    ],
+)
+def test_nonsense_is_refused_in_words(field: str, value: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        attrs.evolve(QUIET, **{field: value})
+
+
+def test_hosts_that_are_asked_in_turn_are_no_upstreams() -> None:
+    with pytest.raises(UsageError, match="spread leaves no upstreams"):
+        attrs.evolve(CROWDED, upstream_options={"red": {"priority": 1}})
+
+
+def test_upstreams_that_do_not_fit_into_the_pool_are_refused_as_the_client_does() -> None:
+    with pytest.raises(UsageError, match="the upstreams need more than the 1 connections of the pool"):
+        run(PoolConfig(max_connections=1), at(0.0), VirtualProvider("a"), VirtualProvider("b"))
+
+
+def test_a_storm_has_everything() -> None:
+    result = STORMY.run()
+    assert {"answered", "PoolFull", "cancelled", "ReadError"} <= result.outcomes.keys()
+    assert {"dead", "unusable", "max_requests"} <= result.statistics.evictions.keys()
+    assert (result.statistics.leased, result.statistics.waiting) == (0, 0)

@@ -1,0 +1,100 @@
+"""A test of the invariants: bugs that are planted in the pool are found, twice at the same place, and replayed."""
+
+from __future__ import annotations
+
+import shlex
+
+import attrs
+import pytest
+from pure.mutants import MUTANTS
+
+import trio_pool.pool
+from trio_pool import PoolConfig
+from trio_pool.simulate import Experiment, InvariantBroken, workload
+
+from .plans import CROWDED, QUIET, STORMY
+
+DEFAULT = Experiment(PoolConfig(), workload.chat(10.0))
+"""All that is not said is as it is by default."""
+
+BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
+
+FOUND = [
+    (CROWDED, "closing connections do not count: they are taken for leased", "was to be closed and was not"),
+    (
+        DEFAULT,
+        "double grant: a granted connection is pooled as well",
+        "the connection is not ready for another request",
+    ),
+    (DEFAULT, "statistics drift: a covered waiter that goes was counted as waiting", "a count is negative"),
+    (CROWDED, "barging: last come, first served", "overtook another"),
+    (CROWDED, "empty origins are not forgotten", "was not forgotten"),
+    (STORMY, "lost wake-up: a slot that has gone wakes nobody", "somebody waits although there is room"),
+    (STORMY, "a cancelled waiter's coverage is not passed on", "a dial covers nobody although somebody waits"),
+    (STORMY, "a failed dial fails its requester although that one has gone", "no error of this library: KeyError"),
+    (STORMY, "leaked slot: a dial whose requester was cancelled is dropped", "the books do not have the connections"),
+    (STORMY, "leaked slot: a failed dial that failed a waiter", "the books do not have the connections"),
+    (STORMY, "the limit of one origin is ignored", "an origin has more slots than it may"),
+    (STORMY, "unbounded queue", "more requests wait than max_waiting"),
+    (STORMY, "the queue's bound is off by one", "more requests wait than max_waiting"),
+    (STORMY, "the count of uses is ignored", "was used 21 times"),
+    (STORMY, "an unusable connection is kept", "the connection is not ready for another request"),
+    (
+        STORMY,
+        "over-dial: a newcomer does not notice a dial that covers nobody",
+        "a dial covers nobody although somebody",
+    ),
+    (STORMY, "statistics drift: failed dials", "dials are lost from the books"),
+    (CROWDED, "lost wake-up: nothing is ever evicted", "an idle connection could be evicted"),
+    (CROWDED, "an expired connection is granted", "was used after its lifetime"),
+    (CROWDED, "nobody is asked to look at what expires", "should have been closed"),
+]
+
+
+@pytest.mark.parametrize(("experiment", "name", "words"), FOUND, ids=[name for _, name, _ in FOUND])
+def test_a_planted_bug_is_found_twice_at_the_same_place(
+    experiment: Experiment, name: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trio_pool.pool, "Slots", BY_NAME[name].module().Slots)
+    with pytest.raises(InvariantBroken, match=words) as first:
+        experiment.run()
+    with pytest.raises(InvariantBroken) as second:
+        experiment.run()
+    assert first.value.args == second.value.args
+
+
+@pytest.mark.parametrize("experiment", [DEFAULT, QUIET, STORMY, CROWDED])
+def test_without_a_bug_nothing_is_found(experiment: Experiment) -> None:
+    assert experiment.run().requests > 300
+
+
+def test_the_error_tells_what_and_when_and_a_command_that_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio_pool.pool, "Slots", BY_NAME["unbounded queue"].module().Slots)
+    with pytest.raises(InvariantBroken) as first:
+        attrs.evolve(STORMY, seed=3).run()
+    broken = first.value
+    assert (
+        str(broken)
+        == f"{broken.what} (after {broken.at:.6f} s of virtual time, with the seed 3). Replay: {broken.replay}"
+    )
+    program, option, code = shlex.split(broken.replay)
+    assert (program, option) == ("python", "-c")
+    with pytest.raises(InvariantBroken) as second:
+        exec(code, {})  # in this process, which has the bug
+    assert second.value.args == broken.args
+
+
+def test_a_scenario_has_a_command_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio_pool.pool, "Slots", BY_NAME["unbounded queue"].module().Slots)
+    with pytest.raises(InvariantBroken, match="Replay: trio-pool simulate storm.toml --seed 3"):
+        attrs.evolve(STORMY, seed=3, replay="trio-pool simulate storm.toml --seed {seed}").run()
+
+
+def test_another_seed_finds_a_bug_at_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio_pool.pool, "Slots", BY_NAME["unbounded queue"].module().Slots)
+    places = set()
+    for seed in range(3):
+        with pytest.raises(InvariantBroken) as caught:
+            attrs.evolve(STORMY, seed=seed).run()
+        places.add(caught.value.at)
+    assert len(places) == 3

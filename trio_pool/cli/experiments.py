@@ -1,0 +1,82 @@
+"""Running experiments for the command line: here or in processes, with a bar that says how far they are."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from ..simulate.experiment import Experiment
+from ..simulate.result import Result
+from ..simulate.run import Progress as Reached
+from ..simulate.sweep import run_all
+
+
+def played(experiments: Sequence[Experiment], jobs: int, console: Console) -> list[Result]:
+    """Their results, in order.
+
+    :param jobs: the processes that run them; with 1 this one does, and shows the pool meanwhile.
+    :param console: where the bar is shown, if it is a terminal.
+    :raises InvariantBroken: in one of them.
+    """
+    columns = (TextColumn("{task.description:<54}"), BarColumn(20), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = _Bar(progress, experiments)
+        if jobs == 1 or len(experiments) == 1:
+            return [bar.run(experiment) for experiment in experiments]
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _end_with_the_command) as pool:
+            return run_all(experiments, _Told(pool, bar.has_run))
+
+
+class _Bar:
+    """How far all runs have come together, in virtual seconds."""
+
+    def __init__(self, progress: Progress, experiments: Sequence[Experiment]) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=sum(each.seconds for each in experiments))
+        self._count = len(experiments)
+        self._runs = 0
+        self._seconds = 0.0  # of the runs that are over
+
+    def run(self, experiment: Experiment) -> Result:
+        """Run it, and say what its pool does."""
+        result = experiment.run(progress=self._show)
+        self.has_run(experiment)
+        return result
+
+    def has_run(self, experiment: Experiment) -> None:
+        self._runs += 1
+        self._seconds += experiment.seconds
+        self._progress.update(self._task, completed=self._seconds, description=self._of_runs())
+
+    def _of_runs(self) -> str:
+        return f"{self._runs} of {self._count} runs" if self._count > 1 else ""
+
+    def _show(self, reached: Reached) -> None:
+        now = reached.moment
+        done = self._seconds + min(now.at, reached.seconds)
+        words = f"{now.leased} leased, {now.idle} idle, {now.waiting} waiting, {now.answered} of {now.begun} answered"
+        self._progress.update(self._task, completed=done, description=words)
+
+
+class _Told(Executor):
+    """An executor that tells of each experiment that has been run."""
+
+    def __init__(self, executor: Executor, tell: Callable[[Experiment], None]) -> None:
+        self._executor = executor
+        self._tell = tell
+
+    def submit(self, run: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        future = self._executor.submit(run, *arguments, **options)
+        future.add_done_callback(lambda _: self._tell(*arguments))
+        return future
+
+
+def _end_with_the_command() -> None:
+    """In each process: an interrupt ends it at once, without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

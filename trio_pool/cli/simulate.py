@@ -1,0 +1,191 @@
+"""The command `trio-pool simulate`: a scenario is run, compared or swept. Tables, JSON, a report, an exit status."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import tomllib
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import click
+from rich.console import Console
+from rich.text import Text
+
+from ..errors import UsageError
+from ..simulate import tables
+from ..simulate.experiment import Experiment
+from ..simulate.scenario import Scenario, load, shipped
+from ..simulate.sweep import Comparison, Point, Sweep
+from ..simulate.tables import Verdict, verdicts
+from ..simulate.watch import InvariantBroken
+from .experiments import played
+from .printing import show
+
+STDOUT = "-"
+
+Mode = Literal["run", "compare", "sweep"]
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """What is asked for.
+
+    :ivar source: a scenario's file or name.
+    :ivar settings: texts such as "pool.max_waiting=10", in place of what the file says.
+    :ivar mode: whether the base alone is run, all cases, or the grid.
+    :ivar seed: the first.
+    :ivar seeds: how many; None: as many as the scenario says.
+    :ivar jobs: processes.
+    :ivar html: where the report goes, or None.
+    :ivar as_json: where the document goes, or None.
+    """
+
+    source: str
+    settings: tuple[str, ...]
+    mode: Mode
+    seed: int
+    seeds: int | None
+    jobs: int
+    html: str | None
+    as_json: str | None
+
+    def command(self, seed: object, seeds: int) -> str:
+        """The command line that runs the same.
+
+        :param seed: the first.
+        :param seeds: how many.
+        """
+        settings = (f"--set {shlex.quote(setting)}" for setting in self.settings)
+        mode = [] if self.mode == "run" else [f"--{self.mode}"]
+        words = ["trio-pool simulate", shlex.quote(self.source), *settings, *mode, f"--seed {seed} --seeds {seeds}"]
+        return " ".join(words)
+
+
+def run(order: Order, out: Console, err: Console) -> int:
+    """Do it.
+
+    :param out: where tables go.
+    :param err: where the bar goes, and tables where stdout is for JSON.
+    :returns: the exit status: 1 if an expectation was not met.
+    :raises click.UsageError: for a scenario that cannot be.
+    :raises click.ClickException: when an invariant broke, or a file cannot be written.
+    """
+    _check_targets(order)
+    try:
+        scenario = load(order.source, dict(map(_setting, order.settings)))
+        seeds = range(order.seed, order.seed + (order.seeds or scenario.seeds))
+        outcome = (
+            _swept(order, scenario, seeds, err) if order.mode == "sweep" else _compared(order, scenario, seeds, err)
+        )
+    except UsageError as error:
+        raise click.UsageError(str(error)) from None
+    except InvariantBroken as error:
+        raise click.ClickException(str(error)) from None
+    found = [] if isinstance(outcome, Sweep) else verdicts(scenario.cases, outcome.results)
+    _show(err if order.as_json == STDOUT else out, scenario, outcome, found)
+    _write(order, scenario, outcome, found)
+    return 0 if all(each.is_met for each in found) else 1
+
+
+def names() -> list[tuple[str, str]]:
+    """The shipped scenarios, and their titles."""
+    return [(name, tomllib.loads(path.read_text(encoding="utf-8"))["title"]) for name, path in shipped().items()]
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(f"--set is written KEY=VALUE, such as pool.max_waiting=10, not {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value  # text needs no quotes here
+
+
+# ---- running ----
+
+
+def _compared(order: Order, scenario: Scenario, seeds: Sequence[int], err: Console) -> Comparison:
+    if order.mode == "compare" and len(scenario.cases) == 1:
+        raise UsageError("the scenario has no variants to compare")
+    cases = {name: case.experiment for name, case in scenario.cases.items()}
+    if order.mode == "run":
+        cases = dict(itertools.islice(cases.items(), 1))
+    results = _results([*cases.values()], order, seeds, err)
+    return Comparison(seeds=tuple(seeds), results=dict(zip(cases, results, strict=True)))
+
+
+def _swept(order: Order, scenario: Scenario, seeds: Sequence[int], err: Console) -> Sweep:
+    if not scenario.points:
+        raise UsageError("the scenario has nothing to sweep: it needs a table [sweep]")
+    results = _results([experiment for _, experiment in scenario.points], order, seeds, err)
+    points = [Point(settings=each, results=runs) for (each, _), runs in zip(scenario.points, results, strict=True)]
+    base = next(iter(scenario.cases.values())).experiment
+    return Sweep(experiment=base, grid=scenario.grid, seeds=tuple(seeds), points=tuple(points))
+
+
+def _results(
+    experiments: Sequence[Experiment], order: Order, seeds: Sequence[int], err: Console
+) -> list[tuple[Any, ...]]:
+    """For each experiment its results, one for each seed."""
+    replay = order.command("{seed}", 1)
+    runs = [attrs.evolve(each, seed=seed, replay=replay) for each in experiments for seed in seeds]
+    results = iter(played(runs, order.jobs, err))
+    return [tuple(itertools.islice(results, len(seeds))) for _ in experiments]
+
+
+# ---- telling ----
+
+
+def _show(console: Console, scenario: Scenario, outcome: Comparison | Sweep, found: Sequence[Verdict]) -> None:
+    seeds = f"seed {outcome.seeds[0]}" if len(outcome.seeds) == 1 else f"means over {len(outcome.seeds)} seeds"
+    console.print(Text(f"{scenario.title} ({seeds})", style="bold"))
+    if isinstance(outcome, Sweep):
+        show(console, tables.of_points(outcome))
+    elif len(outcome.results) > 1:
+        show(console, tables.of_cases(outcome.results))
+    else:
+        show(console, tables.of_figures(outcome.results))
+        show(console, tables.of_outcomes(outcome.results))
+        show(console, tables.of_times(outcome.results))
+    for each in found:
+        console.print(Text(f"{'met' if each.is_met else 'NOT MET'}  {each}", style="green" if each.is_met else "red"))
+
+
+def _check_targets(order: Order) -> None:
+    """What would fail after a long run, before it."""
+    if order.html is not None and find_spec("matplotlib") is None:
+        raise click.UsageError("the report's charts need an extra: pip install 'trio_pool[plot]'")
+    for path in (order.html, order.as_json):
+        if path not in (None, STDOUT) and not Path(path).parent.is_dir():
+            raise click.UsageError(f"there is no folder {str(Path(path).parent)!r} for {path!r}")
+
+
+def _write(order: Order, scenario: Scenario, outcome: Comparison | Sweep, found: Sequence[Verdict]) -> None:
+    if order.as_json is not None:
+        _to(order.as_json, _document(outcome))
+    if order.html is not None:
+        from ..simulate.report import page
+
+        command = order.command(outcome.seeds[0], len(outcome.seeds))
+        _to(order.html, page(scenario, outcome, command=command, found=found))
+
+
+def _document(outcome: Comparison | Sweep) -> str:
+    """Of one run alone its own document."""
+    if isinstance(outcome, Sweep):
+        return outcome.to_json()
+    [first, *others] = [result for each in outcome.results.values() for result in each]
+    return outcome.to_json() if others else first.to_json()
+
+
+def _to(path: str, text: str) -> None:
+    try:
+        with click.open_file(path, "w", encoding="utf-8") as file:
+            file.write(text if text.endswith("\n") else f"{text}\n")
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path!r}: {error.strerror}") from None

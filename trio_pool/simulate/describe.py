@@ -1,0 +1,85 @@
+"""An experiment in words: as Python that makes it again, and as plain data for a document."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+MOST = 100
+"""Members of a sequence that are told one by one; of a longer one, such as a trace, only their number is."""
+
+
+def source(value: Any, imports: set[str]) -> str:
+    """The Python expression that makes a value: records, enums, and what they are made of.
+
+    Fields that are as they are by default are left out.
+
+    :param value: of records, enums, tuples, mappings, numbers and text.
+    :param imports: the import statements that it needs are added here.
+    """
+    if attrs.has(type(value)):
+        return _record(value, imports)
+    if isinstance(value, enum.Enum):
+        imports.add(_import_of(type(value)))
+        return str(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{source(key, imports)}: {source(each, imports)}" for key, each in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
+        return "(" + "".join(f"{source(each, imports)}, " for each in value).rstrip() + ")"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def _record(value: Any, imports: set[str]) -> str:
+    imports.add(_import_of(type(value)))
+    parts = [f"{field.alias}={source(getattr(value, field.name), imports)}" for field in _said(value)]
+    return f"{type(value).__name__}({', '.join(parts)})"
+
+
+def _import_of(kind: type) -> str:
+    return f"from {kind.__module__} import {kind.__name__}"
+
+
+def _said(record: Any) -> list[attrs.Attribute[Any]]:
+    """The fields in which a record differs from its defaults."""
+    return [
+        field for field in attrs.fields(type(record)) if field.init and getattr(record, field.name) != _default(field)
+    ]
+
+
+def _default(field: attrs.Attribute[Any]) -> Any:
+    default: Any = field.default
+    if default is attrs.NOTHING:
+        return default
+    if hasattr(default, "factory"):  # of attrs: a fresh value for each record
+        default = default.factory()
+    return field.converter(default) if callable(field.converter) else default
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it. A record is an object whose "kind" is its class; what has no number in JSON is null.
+
+    :param value: of records, enums, sequences, mappings, numbers and text.
+    """
+    if attrs.has(type(value)):
+        fields = [field.name for field in attrs.fields(type(value)) if field.init]
+        return {"kind": type(value).__name__, **{name: plain(getattr(value, name)) for name in fields}}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (str, int)) or value is None:
+        return value
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
+    if isinstance(value, (tuple, list)):
+        return [plain(each) for each in value] if len(value) <= MOST else f"<{len(value)} values>"
+    return str(value)

@@ -1,0 +1,141 @@
+"""One experiment: the real client and pool on a virtual network, asked by virtual callers, in virtual time.
+
+`Experiment` is a value: all that decides what will happen, its seed included. `run.py` lets it happen.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import attrs
+
+from .. import checks
+from ..config import PoolConfig
+from ..errors import UsageError
+from ..upstreams import Upstream
+from .checks import all_of, is_a, one_of
+from .describe import source
+from .distributions import as_tuple
+from .faults import Fault
+from .paths import no_such
+from .provider import VirtualProvider
+from .result import Result
+from .run import Progress, Run
+from .workload import Workload
+
+LONGEST_COMMAND = 10_000
+"""Characters: what replays an experiment is a command up to here."""
+
+
+WHOLE = checks.Rule("a whole number", lambda _: True, whole=True)
+
+METHODS = ("POST", "GET", "PUT", "PATCH", "DELETE")
+
+OPTIONS = frozenset(field.name for field in attrs.fields(Upstream)) - {"base_url", "name", "key", "key_env"}
+"""What may be said of an upstream: where it is and what it is called are known, and nobody asks for keys."""
+
+
+def _as_mappings(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: dict(each) for name, each in options.items()}
+
+
+@attrs.frozen
+class Experiment:
+    """What is asked of which pool, and of which providers behind it. Times are in seconds, virtual ones.
+
+    Experiments that differ only in `config`, `providers` or `faults` have the same requests, at the same times.
+
+    :ivar config: the pool's.
+    :ivar workload: who asks for what, and when.
+    :ivar providers: who answers (one without limits). Of several, the client makes a group of upstreams.
+    :ivar faults: what goes wrong on the network (nothing).
+    :ivar seed: decides everything that is left to chance (0).
+    :ivar seconds: for how long requests begin (60.0); those under way then may end.
+    :ivar warm_up: requests that are meant to begin before this do not count in the result (0.0).
+    :ivar upstream_options: by a provider's name, fields of its `Upstream`, such as `{"east": {"priority": 1}}` (none).
+        A single provider with options is an upstream too.
+    :ivar spread: whether requests go to the providers in turn, as to hosts that have nothing in common, instead of to a
+        group of upstreams (False).
+    :ivar method: of the requests ("POST", as for language models; "GET" can be sent again whatever happens).
+    :ivar hedging: as of `open_client` (False).
+    :ivar grace: how long the last requests may take after `seconds`; then they are cancelled (600.0).
+    :ivar sample_every: between two looks at the pool's figures (None: 200 of them in `seconds`).
+    :ivar replay: a command that runs it, in which `{seed}` stands for the seed; it is told when an invariant breaks
+        (empty: Python that makes the experiment).
+    :raises UsageError: for a nonsensical value, with the field's name.
+    """
+
+    config: PoolConfig = attrs.field(validator=is_a(PoolConfig))
+    workload: Workload = attrs.field(validator=is_a(Workload))
+    providers: tuple[VirtualProvider, ...] = attrs.field(
+        default=(VirtualProvider(),), converter=as_tuple, validator=all_of(VirtualProvider)
+    )
+    faults: tuple[Fault, ...] = attrs.field(default=(), converter=as_tuple, validator=all_of(Fault))
+    seed: int = attrs.field(default=0, validator=WHOLE)
+    seconds: float = attrs.field(default=60.0, validator=checks.POSITIVE)
+    warm_up: float = attrs.field(default=0.0, validator=checks.NOT_NEGATIVE)
+    upstream_options: Mapping[str, Mapping[str, Any]] = attrs.field(
+        factory=cast("Any", dict), converter=_as_mappings, kw_only=True
+    )
+    spread: bool = attrs.field(default=False, kw_only=True)
+    method: str = attrs.field(default="POST", validator=one_of(*METHODS), kw_only=True)
+    hedging: bool = attrs.field(default=False, kw_only=True)
+    grace: float = attrs.field(default=600.0, validator=checks.NOT_NEGATIVE, kw_only=True)
+    sample_every: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(checks.POSITIVE), kw_only=True
+    )
+    replay: str = attrs.field(default="", eq=False, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        names = [provider.name for provider in self.providers]
+        if not names or len(set(names)) < len(names):
+            raise UsageError(f"Experiment.providers must be at least one, each with a name of its own, not {names}")
+        if self.warm_up >= self.seconds:
+            raise UsageError(f"Experiment.warm_up must be less than seconds ({self.seconds:g}), not {self.warm_up:g}")
+        unknown = sorted(self.upstream_options.keys() - set(names))
+        if unknown:
+            raise UsageError(
+                f"Experiment.upstream_options has {unknown[0]!r}, which is no provider: {', '.join(names)}"
+            )
+        if self.spread and self.upstream_options:
+            raise UsageError("Experiment.spread leaves no upstreams to which upstream_options could apply")
+        self.upstreams()
+
+    def upstreams(self) -> list[Upstream]:
+        """The client's upstreams; none, where there is one provider and nothing more is said of it.
+
+        :raises UsageError: their options make none.
+        """
+        if self.spread or (len(self.providers) == 1 and not self.upstream_options):
+            return []
+        return [self._upstream(provider, self.upstream_options.get(provider.name, {})) for provider in self.providers]
+
+    def _upstream(self, provider: VirtualProvider, options: Mapping[str, Any]) -> Upstream:
+        for option in options:
+            if option not in OPTIONS:
+                path = f"upstream_options.{provider.name}.{option}"
+                raise UsageError(no_such(path, option, "no upstream of an experiment", OPTIONS))
+        return Upstream(provider.url, name=provider.name, **options)
+
+    @property
+    def command(self) -> str:
+        """What runs this experiment again: a command line, where that is not too long."""
+        if self.replay:
+            return self.replay.replace("{seed}", str(self.seed))
+        imports: set[str] = set()
+        made = source(self, imports)
+        code = "; ".join([*sorted(imports), f"print({made}.run())"])
+        if len(code) > LONGEST_COMMAND:
+            return f"run() of the same Experiment, whose seed is {self.seed}"
+        return f"python -c {shlex.quote(code)}"
+
+    def run(self, *, progress: Callable[[Progress], None] | None = None) -> Result:
+        """Run it, and give what came of it. One experiment at a time runs in a process: another thread's waits.
+
+        :param progress: is called at every sample; what it raises ends the run.
+        :raises InvariantBroken: the pool did what it never may; it tells the command that replays the run.
+        :raises UsageError: the upstreams do not fit into the pool.
+        """
+        return Run(self, progress).go()

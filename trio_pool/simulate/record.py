@@ -1,0 +1,186 @@
+"""What is noted while an experiment runs: one line a request, and the pool's figures at fixed intervals."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import trio
+
+from .._core.outcomes import Kind
+from .._core.permits import Member
+from ..events import Attempt
+from ..pool import Pool
+from .estimates import LittlesLaw
+from .workload import Job
+
+ANSWERED = "answered"
+"""The outcome of a request whose answer came whole, with a status below 400. Other outcomes are a status ("503"), the
+name of an error ("PoolFull"), or one of the next two."""
+
+CANCELLED = "cancelled"
+"""The caller lost patience."""
+
+UNFINISHED = "unfinished"
+"""It was still under way when the experiment's time was over."""
+
+
+class Load(NamedTuple):
+    """One upstream at one moment.
+
+    :ivar name: which.
+    :ivar in_flight: its requests under way.
+    :ivar limit: how many it may have (`math.inf`: any number); with `adaptive`, what was found out so far.
+    """
+
+    name: str
+    in_flight: int
+    limit: float
+
+
+class Moment(NamedTuple):
+    """The pool at one moment.
+
+    :ivar at: virtual seconds from the start.
+    :ivar leased: connections in use.
+    :ivar idle: connections kept for reuse.
+    :ivar dialling: connections being made.
+    :ivar waiting: requests in line that no dial covers.
+    :ivar under_way: requests begun and not ended.
+    :ivar begun: requests until now.
+    :ivar answered: those of them that were.
+    :ivar upstreams: each upstream, where there are several.
+    """
+
+    at: float
+    leased: int
+    idle: int
+    dialling: int
+    waiting: int
+    under_way: int
+    begun: int
+    answered: int
+    upstreams: tuple[Load, ...]
+
+
+class Visit:
+    """One request of one caller, until it ends.
+
+    :ivar job: what it wants.
+    :ivar number: its number in the experiment, from 0.
+    :ivar scope: around all of it.
+    :ivar wait: seconds in lines and in pauses between attempts, once it is answered.
+    :ivar first_byte: when its answer began, by trio's clock.
+    :ivar tries: attempts that were made, as far as they are known.
+    :ivar attempts: what is known of each; none, where the first was the only one.
+    :ivar host: that answered.
+    """
+
+    __slots__ = ("attempts", "first_byte", "host", "job", "number", "scope", "tries", "wait")
+
+    def __init__(self, job: Job, number: int, scope: trio.CancelScope) -> None:
+        self.job = job
+        self.number = number
+        self.scope = scope
+        self.wait = self.first_byte = 0.0
+        self.tries = 0
+        self.attempts: tuple[Attempt, ...] = ()
+        self.host = ""
+
+
+class Record:
+    """The notes of one run.
+
+    :param window: from when to when a request must be meant to begin to count, by trio's clock, which begins at 0.0.
+    :ivar visits: the requests under way.
+    :ivar now: when something was last noted.
+    :ivar area: under the curve of the requests under way, inside the window: their mean number times its length.
+    :ivar times: of all requests that count, together, from the intended start to the end.
+    """
+
+    def __init__(self, window: tuple[float, float]) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.failed_attempts: Counter[str] = Counter()
+        self.answered_by: Counter[str] = Counter()
+        self.waits, self.first_bytes, self.latencies = array("d"), array("d"), array("d")
+        self.moments: list[Moment] = []
+        self.visits: dict[Visit, None] = {}
+        self.begun = self.answered = self.tried = self.tries = 0
+        self.area = self.times = self.now = 0.0
+        self._window = window
+        self._history = hashlib.blake2b(digest_size=16)
+
+    def begin(self, job: Job) -> Visit:
+        """A request begins."""
+        self._grow()
+        visit = Visit(job, self.begun, trio.CancelScope(deadline=job.at + job.patience))
+        self.visits[visit] = None
+        self.begun += 1
+        return visit
+
+    def end(self, visit: Visit, outcome: str) -> None:
+        """It has ended."""
+        now = self._grow()
+        del self.visits[visit]
+        self._history.update(f"{visit.number} {outcome} {now!r} {visit.first_byte!r} {visit.host}\n".encode())
+        self.answered += outcome == ANSWERED
+        if visit.job.at >= self._window[0]:
+            self.times += now - visit.job.at
+            self.outcomes[outcome] += 1
+            self._count_attempts(visit, outcome)
+            if outcome == ANSWERED:
+                self._count_answer(visit, now)
+
+    def history(self, of_world: str) -> str:
+        """A digest of all that happened.
+
+        :param of_world: the virtual world's own.
+        """
+        self._history.update(of_world.encode())
+        return self._history.hexdigest()
+
+    def little(self) -> LittlesLaw:
+        """The mean number under way inside the window, and the rate of those that count times their mean time."""
+        seconds = self._window[1] - self._window[0]
+        return LittlesLaw(self.area / seconds, self.times / seconds)
+
+    def look(self, pool: Pool, members: Iterable[Member]) -> Moment:
+        """Note the pool as it is."""
+        figures = pool.statistics()
+        moment = Moment(
+            at=trio.current_time(),
+            leased=figures.leased,
+            idle=figures.idle,
+            dialling=figures.dialling,
+            waiting=figures.waiting,
+            under_way=len(self.visits),
+            begun=self.begun,
+            answered=self.answered,
+            upstreams=tuple(Load(str(member.upstream), member.in_flight, member.limit) for member in members),
+        )
+        self.moments.append(moment)
+        return moment
+
+    def _grow(self) -> float:
+        """The area grows up to now, before the number under way changes."""
+        now = trio.current_time()
+        first, last = self._window
+        if self.now < last and now > first:
+            self.area += len(self.visits) * (min(now, last) - max(self.now, first))
+        self.now = now
+        return now
+
+    def _count_attempts(self, visit: Visit, outcome: str) -> None:
+        if visit.tries and outcome not in (CANCELLED, UNFINISHED):
+            self.tried += 1
+            self.tries += visit.tries
+            self.failed_attempts.update(each.result for each in visit.attempts if each.kind != Kind.SERVED.value)
+
+    def _count_answer(self, visit: Visit, now: float) -> None:
+        self.answered_by[visit.host] += 1
+        self.waits.append(visit.wait)
+        self.first_bytes.append(visit.first_byte - visit.job.at)
+        self.latencies.append(now - visit.job.at)

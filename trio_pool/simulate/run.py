@@ -1,0 +1,199 @@
+"""One run of an experiment.
+
+Strategy
+--------
+A run opens an agenda (`engine`), a network on it, and a client on that; lets the callers come and go; and waits until
+the pool is at rest. Meanwhile the watch looks after every task step. What it finds ends the run with `InvariantBroken`,
+and so does an error that no client should ever raise. Requests that are still under way when their grace is over are
+cancelled one by one, since trio cancels the tasks of one scope in no certain order.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Hashable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+import trio
+
+from .._core.figures import OriginStatistics
+from .._core.permits import Member
+from ..client import Client, open_client
+from ..dialling import ABANDONED
+from ..pool import Pool
+from . import scheduling
+from .audit import SLACK, unrest
+from .callers import Callers
+from .engine import Engine, open_engine
+from .network import VirtualNetwork
+from .record import Moment, Record
+from .result import Result
+from .watch import InvariantBroken, Watch
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+
+MOMENTS = 200
+"""Samples of the pool in an experiment, where nothing else is said."""
+
+PATIENCE = 120.0
+"""Seconds after which what was cancelled must have ended, and the pool must be at rest."""
+
+
+class Progress(NamedTuple):
+    """How far a run has come.
+
+    :ivar seconds: the virtual seconds for which requests begin.
+    :ivar moment: the pool now.
+    """
+
+    seconds: float
+    moment: Moment
+
+
+class Run:
+    """One run.
+
+    :param experiment: what is to happen.
+    :param progress: is called at every sample, or None.
+    """
+
+    def __init__(self, experiment: Experiment, progress: Callable[[Progress], None] | None) -> None:
+        self._experiment = experiment
+        self._progress = progress
+        self._watch = Watch()
+        self._record = Record((experiment.warm_up, experiment.seconds))
+        self._is_ours = False  # whether what is raised is the pool's fault
+
+    def go(self) -> Result:
+        """All of it.
+
+        :raises InvariantBroken: the pool did what it never may.
+        """
+        began = time.process_time()
+        result: Result | None = None
+        watch, experiment = self._watch, self._experiment
+        try:
+            result = scheduling.run(self._play, seed=experiment.seed, instruments=[watch])
+        except Exception as error:
+            if not self._is_ours and watch.broken is None:
+                raise
+            first = _first(error)
+            watch.fail(f"the pool or the client failed: {type(first).__name__}", first, self._record.now)
+        if watch.broken is not None:
+            raise InvariantBroken(*watch.broken, experiment.seed, experiment.command) from watch.error
+        assert result is not None
+        return attrs.evolve(result, cpu_seconds=time.process_time() - began)
+
+    async def _play(self) -> Result | None:
+        experiment = self._experiment
+        result: Result | None = None
+        async with open_engine() as engine:
+            network = VirtualNetwork(engine, experiment.providers, experiment.faults, seed=experiment.seed)
+            with self._watch.scope:
+                async with self._open(network) as client:
+                    self._is_ours = True
+                    result = await self._live(engine, network, client)
+                if network.open:
+                    self._watch.fail(f"the pool is closed, and {network.open} of its connections are open")
+        return result
+
+    def _open(self, network: VirtualNetwork) -> AbstractAsyncContextManager[Client]:
+        experiment = self._experiment
+        upstreams = experiment.upstreams()
+        base_url = None if upstreams else experiment.providers[0].url
+        return open_client(
+            experiment.config, base_url=base_url, upstreams=upstreams, network=network, hedging=experiment.hedging
+        )
+
+    async def _live(self, engine: Engine, network: VirtualNetwork, client: Client) -> Result:
+        """The callers come and go, and then there must be peace."""
+        experiment, pool, watch = self._experiment, client.pool, self._watch
+        callers = Callers(client, experiment, engine, self._record, watch)
+        over = engine.started + experiment.seconds + experiment.grace
+        dismissal = engine.at(over, callers.dismiss)
+        bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
+        watch.begin(pool, network)
+        members = members_of(client)
+        self._sample(engine, pool, members)
+        await callers.come()
+        engine.cancel(dismissal)
+        engine.cancel(bound)
+        await self._settle(pool, network)
+        engine.cancel(self._sampling)
+        self._look(pool, members)
+        watch.audit(is_last=True)
+        result = self._result(engine, network, pool)
+        await self._expire(pool)
+        watch.audit()
+        watch.end()
+        return result
+
+    def _result(self, engine: Engine, network: VirtualNetwork, pool: Pool) -> Result:
+        experiment, record, statistics = self._experiment, self._record, pool.statistics()
+        origins: dict[Hashable, OriginStatistics] = {
+            str(origin): figures for origin, figures in statistics.origins.items()
+        }
+        return Result(
+            experiment=experiment,
+            history=record.history(engine.digest()),
+            outcomes=dict(record.outcomes),
+            failed_attempts=dict(record.failed_attempts),
+            answered_by=dict(record.answered_by),
+            waits=record.waits,
+            first_bytes=record.first_bytes,
+            latencies=record.latencies,
+            tried=record.tried,
+            tries=record.tries,
+            little=record.little(),
+            moments=tuple(record.moments),
+            statistics=attrs.evolve(statistics, origins=origins),
+            providers={name: server.statistics() for name, server in network.servers.items()},
+            handshakes=network.connected,
+            ended=trio.current_time(),
+            steps=self._watch.steps,
+        )
+
+    async def _settle(self, pool: Pool, network: VirtualNetwork) -> None:
+        """Wait for dials and probes that nobody waits for any more."""
+        due = trio.current_time() + min(pool.config.connection_timeout, ABANDONED) + PATIENCE
+        while (what := unrest(pool, network)) is not None:
+            if trio.current_time() >= due:
+                self._watch.fail(f"nobody uses the pool, and it does not come to rest: {what}")
+            await trio.sleep(0.25)
+
+    async def _expire(self, pool: Pool) -> None:
+        """Idle connections must be closed in their time, though nothing else happens any more."""
+        seconds = min(pool.config.keepalive_timeout, pool.config.max_lifetime)
+        if seconds < math.inf:
+            await trio.sleep(seconds + 2 * SLACK)
+
+    def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
+        """Look at the pool now and at intervals."""
+        self._look(pool, members)
+        interval = self._experiment.sample_every or self._experiment.seconds / MOMENTS
+        due = engine.started + len(self._record.moments) * interval
+        self._sampling = engine.at(due, self._sample, engine, pool, members)
+
+    def _look(self, pool: Pool, members: tuple[Member, ...]) -> None:
+        moment = self._record.look(pool, members)
+        self._watch.audit()
+        if self._progress is not None:
+            self._is_ours = False
+            self._progress(Progress(self._experiment.seconds, moment))
+            self._is_ours = True
+
+
+def members_of(client: Client) -> tuple[Member, ...]:
+    """The upstreams of a client, as its core knows them."""
+    return () if client._fleet is None else client._fleet.turnstile.group.members
+
+
+def _first(error: BaseException | None) -> BaseException | None:
+    """What was raised first, out of the groups and causes that trio puts around it."""
+    while isinstance(error, (BaseExceptionGroup, trio.TrioInternalError)):
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+    return error

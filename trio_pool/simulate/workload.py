@@ -1,0 +1,294 @@
+"""What callers want: when each request comes, how long its answer takes, and how long its caller waits.
+
+Everything about a request is drawn before anything runs, each part from its own stream of chance. So the same seed
+gives the same requests whatever the pool's configuration, and a change of one part leaves the others as they were.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import attrs
+
+from ..checks import POSITIVE, SHARE
+from ..errors import UsageError
+from .arrivals import Arrivals, ClosedLoop, OnOff, Poisson, Recorded
+from .chances import chance
+from .distributions import Constant, Distribution, Empirical, LogNormal, Uniform
+from .traces import Trace, read
+
+Demand = tuple[float, int, float, int]
+"""What one request asks of a server: `Job.first_byte`, `tokens`, `seconds_per_token` and `input_tokens`."""
+
+_NONE = Constant(0)
+
+PACE = Constant(0.012)
+"""Seconds from one token to the next: 83 tokens a second; 70 to 85 are published
+(https://aistackwatch.com/en/wiki/latency)."""
+
+CHAT_FIRST_BYTE = LogNormal(0.25, 0.63)
+"""Seconds to the first byte of a hosted chat model, with a 95th percentile of 0.70 s, as published for GPT-4o
+(https://deploybase.ai/articles/llm-api-latency-comparison-time-to-first-token; not verified)."""
+
+
+def _through(*knots: tuple[float, float]) -> Empirical:
+    """A thousand values along the straight lines between (share, quantile) knots."""
+    values = []
+    for (left, low), (right, high) in itertools.pairwise(knots):
+        steps = round(1000 * (right - left))
+        values += [low + (high - low) * (step + 0.5) / steps for step in range(steps)]
+    return Empirical(values)
+
+
+# Quantiles of tokens in the Azure LLM inference traces 2023 (AzurePublicDataset, CC-BY 4.0): conversations, then code.
+# The last percent of an input is taken as its 99th percentile: a single one of three times that moves no experiment.
+_CHAT_INPUT = _through((0, 2), (0.25, 396), (0.5, 1020), (0.75, 1189), (0.9, 2735), (0.99, 4142), (1, 4142))
+_CHAT_OUTPUT = _through((0, 7), (0.25, 85), (0.5, 129), (0.65, 217), (0.75, 395), (0.9, 424), (0.99, 601), (1, 1000))
+_AGENT_INPUT = _through((0, 0), (0.5, 1469), (0.9, 5194), (0.99, 7436), (1, 7436))
+
+
+@attrs.frozen
+class Job:
+    """One request that a caller wants. Times in seconds.
+
+    :ivar at: when it is meant to start, from the start of the experiment.
+    :ivar first_byte: from a free server to the first byte of the answer.
+    :ivar tokens: pieces of the answer after it; with 0 the answer is whole with its first byte.
+    :ivar seconds_per_token: the pace of those pieces.
+    :ivar input_tokens: the size of the question.
+    :ivar patience: how long after `at` the caller cancels it; `math.inf`: never.
+    """
+
+    at: float
+    first_byte: float
+    tokens: int
+    seconds_per_token: float
+    input_tokens: int
+    patience: float
+
+    @property
+    def service(self) -> float:
+        """The seconds for which a server is busy with it."""
+        return self.first_byte + self.tokens * self.seconds_per_token
+
+
+class Demands(Protocol):
+    """How much work answers are."""
+
+    def drawn(self, seed: int, caller: str = "") -> Iterator[Demand]:
+        """What a caller's requests ask of a server, one after the other.
+
+        :param seed: the experiment's seed.
+        :param caller: who asks, where the order in which several callers ask depends on the answers.
+        """
+        ...
+
+    @property
+    def mean(self) -> float:
+        """The expected seconds for which a server is busy with a request."""
+        ...
+
+    @property
+    def squared_cv(self) -> float:
+        """The variance of those seconds over their squared mean."""
+        ...
+
+    @property
+    def mean_tokens(self) -> float:
+        """The expected tokens of a question and its answer together."""
+        ...
+
+
+def _draws(distribution: Distribution, seed: int, purpose: str) -> Iterator[float]:
+    stream = chance(seed, purpose)
+    while True:
+        yield distribution.sample(stream)
+
+
+@attrs.frozen
+class Service:
+    """Answers whose parts are drawn, each independently of the others.
+
+    :ivar first_byte: seconds to the first byte.
+    :ivar tokens: pieces after it, rounded to whole ones; none by default.
+    :ivar seconds_per_token: from one to the next, the same for all of one answer; 0.012 by default.
+    :ivar input_tokens: the question's tokens, rounded to whole ones; none by default.
+    """
+
+    first_byte: Distribution
+    tokens: Distribution = _NONE
+    seconds_per_token: Distribution = PACE
+    input_tokens: Distribution = _NONE
+
+    def drawn(self, seed: int, caller: str = "") -> Iterator[Demand]:
+        """What a caller's requests ask of a server; endless."""
+        return zip(
+            _draws(self.first_byte, seed, f"service first_byte {caller}"),
+            map(round, _draws(self.tokens, seed, f"service tokens {caller}")),
+            _draws(self.seconds_per_token, seed, f"service seconds_per_token {caller}"),
+            map(round, _draws(self.input_tokens, seed, f"service input_tokens {caller}")),
+            strict=False,
+        )
+
+    @property
+    def mean(self) -> float:
+        """The expected seconds for which a server is busy with a request."""
+        return self.first_byte.mean + self._streamed
+
+    @property
+    def squared_cv(self) -> float:
+        """The variance of those seconds over their squared mean; the rounding of tokens left out."""
+        tokens, pace = self.tokens.squared_cv, self.seconds_per_token.squared_cv
+        streamed = self._streamed**2 * ((1 + tokens) * (1 + pace) - 1) if self._streamed else 0.0
+        variance = self.first_byte.mean**2 * self.first_byte.squared_cv + streamed
+        return variance / self.mean**2 if self.mean else 0.0
+
+    @property
+    def mean_tokens(self) -> float:
+        """The expected tokens of a question and its answer together."""
+        return self.tokens.mean + self.input_tokens.mean
+
+    @property
+    def _streamed(self) -> float:
+        return self.tokens.mean * self.seconds_per_token.mean
+
+
+@attrs.frozen
+class Replayed:
+    """Answers of the lengths in a trace, in its order; their times, of which a trace has none, are drawn.
+
+    :ivar trace: whose tokens they are.
+    :ivar first_byte: seconds to the first byte.
+    :ivar seconds_per_token: from one token to the next, the same for all of one answer.
+    """
+
+    trace: Trace
+    first_byte: Distribution
+    seconds_per_token: Distribution
+
+    def drawn(self, seed: int, caller: str = "") -> Iterator[Demand]:
+        """What a caller's requests ask of a server; endless: after the last the first again."""
+        first_bytes = _draws(self.first_byte, seed, f"service first_byte {caller}")
+        paces = _draws(self.seconds_per_token, seed, f"service seconds_per_token {caller}")
+        rows = itertools.cycle(self.trace.rows)
+        for row, first_byte, pace in zip(rows, first_bytes, paces, strict=False):
+            yield first_byte, row.output_tokens, pace, row.input_tokens
+
+    @functools.cached_property
+    def _as_drawn(self) -> Service:
+        outputs, inputs = (Empirical(row[column] for row in self.trace.rows) for column in (2, 1))
+        return Service(self.first_byte, outputs, self.seconds_per_token, inputs)
+
+    @property
+    def mean(self) -> float:
+        """The expected seconds for which a server is busy with a request."""
+        return self._as_drawn.mean
+
+    @property
+    def squared_cv(self) -> float:
+        """The variance of those seconds over their squared mean."""
+        return self._as_drawn.squared_cv
+
+    @property
+    def mean_tokens(self) -> float:
+        """The mean tokens of a question and its answer together."""
+        return self._as_drawn.mean_tokens
+
+
+@attrs.frozen
+class Workload:
+    """What callers want.
+
+    :ivar arrivals: when requests come.
+    :ivar service: how long their answers take.
+    :ivar cancelled: the share of requests whose caller has a patience (0.0).
+    :ivar patience: seconds from the intended start to the cancellation; needed where some are cancelled.
+    """
+
+    arrivals: Arrivals | ClosedLoop
+    service: Demands
+    cancelled: float = attrs.field(default=0.0, validator=SHARE)
+    patience: Distribution | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.cancelled and self.patience is None:
+            raise UsageError("a Workload of which a share is cancelled needs a patience: seconds, as a Distribution")
+
+    def jobs(self, seed: int, seconds: float = math.inf) -> Iterator[Job]:
+        """The requests of an open loop in the order in which they come; endless unless recorded, or bounded.
+
+        :param seed: the experiment's seed.
+        :param seconds: only those that come before this.
+        :raises UsageError: for a closed loop, where the answers say when a user asks next: see `draw`.
+        """
+        if isinstance(self.arrivals, ClosedLoop):
+            raise UsageError(
+                "the requests of a ClosedLoop cannot be known beforehand: its answers decide when they come"
+            )
+        times = self.arrivals.times(chance(seed, "arrivals"))
+        return map(self.draw(seed), itertools.takewhile(lambda at: at < seconds, times))
+
+    def draw(self, seed: int, caller: str = "") -> Callable[[float], Job]:
+        """What makes of an intended start the next request of a caller.
+
+        :param seed: the experiment's seed.
+        :param caller: which user of a closed loop asks; each has streams of chance of its own.
+        """
+        demands = self.service.drawn(seed, caller)
+        patience = self._patiences(seed, caller)
+        return lambda at: Job(at, *next(demands), next(patience))
+
+    def _patiences(self, seed: int, caller: str) -> Iterator[float]:
+        if self.patience is None:
+            return itertools.repeat(math.inf)
+        lots = _draws(Uniform(0.0, 1.0), seed, f"cancellations {caller}")
+        patiences = _draws(self.patience, seed, f"patience {caller}")
+        return (patience if lot < self.cancelled else math.inf for lot, patience in zip(lots, patiences, strict=False))
+
+
+def trace(
+    recorded: Trace | str | os.PathLike[str],
+    *,
+    first_byte: Distribution = CHAT_FIRST_BYTE,
+    seconds_per_token: Distribution = PACE,
+) -> Workload:
+    """The requests of a trace when they came, with the tokens that they had; the seconds of answers are drawn.
+
+    :param recorded: a `Trace`, or the path of a file in the format of `traces`.
+    :param first_byte: seconds to the first byte; by default as in `chat`.
+    :param seconds_per_token: from one token to the next; by default as in `chat`.
+    :raises UsageError: for a file that is no such trace, with the line and the column.
+    """
+    known = recorded if isinstance(recorded, Trace) else read(recorded)
+    return Workload(Recorded(row.at for row in known.rows), Replayed(known, first_byte, seconds_per_token))
+
+
+def chat(rate: float) -> Workload:
+    """Conversations with a hosted model, at this many requests per second.
+
+    - Arrivals: Poisson; the gaps of the Azure conversation trace have a coefficient of variation of 1.09.
+    - Tokens: quantiles of the same trace (Azure LLM inference traces 2023, AzurePublicDataset, CC-BY 4.0).
+    - First byte and pace: `CHAT_FIRST_BYTE` and `PACE`.
+    """
+    return Workload(Poisson(rate), Service(CHAT_FIRST_BYTE, _CHAT_OUTPUT, PACE, _CHAT_INPUT))
+
+
+def agent(rate: float) -> Workload:
+    """Agents that call a hosted model in bursts, at this many requests per second on average.
+
+    - Arrivals: bursts of 8 s at six times the mean rate, 40 s of silence between them on average. At 2.57 requests per
+      second that gives gaps with a coefficient of variation of 13.1 and counts per second with an index of dispersion
+      of 13.2: what the Azure code trace has (AzurePublicDataset, CC-BY 4.0).
+    - Tokens: lognormal, median 13, sigma 1.27, and the input's quantiles, fitted to the same trace.
+    - First byte: lognormal, median 4.3 s, sigma 1.28, so its 99th percentile is 84 s. Users of one agent measured
+      4.3 and 85 s (https://github.com/griffinwork40/agent-afk/issues/584).
+    - Pace: `PACE`.
+    """
+    POSITIVE.check("rate", rate)
+    bursts = OnOff(rate_on=6 * rate, rate_off=0.0, mean_on=8.0, mean_off=40.0)
+    return Workload(bursts, Service(LogNormal(4.3, 1.28), LogNormal(13, 1.27), PACE, _AGENT_INPUT))
