@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_pool import errors
+from trio_pool._core.dates import LONGEST_PAUSE
 from trio_pool._core.outcomes import (
-    LONGEST_PAUSE,
     MEANINGS,
     RETRYABLE,
     Health,

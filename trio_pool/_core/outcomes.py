@@ -26,9 +26,7 @@ from ..errors import (
     WriteError,
     WriteTimeout,
 )
-from .dates import http_date, number
-
-LONGEST_PAUSE = 86400.0  # whatever a server asks for, it is asked again after a day
+from .dates import LONGEST_PAUSE, http_date, number
 
 
 class Kind(enum.Enum):
