@@ -15,6 +15,7 @@ import attrs
 
 from ..errors import (
     AddressRefused,
+    CertificateRefused,
     ConnectError,
     ConnectTimeout,
     ReadError,
@@ -41,7 +42,7 @@ class Kind(enum.Enum):
     OVERLOADED = "overloaded"  # 503, 529, or an error code that means the same
     FAILED = "failed"  # 408 and other 5xx
     UNSENT = "not connected"  # no byte of the request was sent
-    REFUSED = "refused"  # the address policy forbids the upstream's addresses
+    REFUSED = "refused"  # by us: its addresses are forbidden, or its certificate does not verify
     BROKEN = "broken off"  # the request may have been processed
     OURS = "not the upstream's doing"  # our own limits, our own deadline, our own mistakes
 
@@ -94,7 +95,8 @@ _OF_STATUS = {401: Kind.UNFIT, 402: Kind.UNFIT, 429: Kind.LIMITED, 503: Kind.OVE
 
 _OF_ERROR: Mapping[type[TrioPoolError], Kind] = {
     AddressRefused: Kind.REFUSED,
-    ConnectError: Kind.UNSENT,  # TLS and proxies included
+    CertificateRefused: Kind.REFUSED,
+    ConnectError: Kind.UNSENT,  # the rest of TLS, and proxies, included
     ConnectTimeout: Kind.UNSENT,
     ReadError: Kind.BROKEN,
     ReadTimeout: Kind.BROKEN,
