@@ -26,7 +26,7 @@ from .fleet import Fleet, endpoint_of
 from .messages import Held, Request
 from .response import Response
 from .sse import EventParser
-from .tries import Try, prepared
+from .tries import Try, outcome_of, prepared
 from .turnstile import Turnstile, name_of
 from .ways import Way
 
@@ -75,9 +75,7 @@ class GroupWay(Way):
         due = (exchange.sent_at or done.started) + exchange.limits.first_byte
         seen = await response._foresee(lambda data: first_sign(dialect, data) is not None, DRAIN_LIMIT, due)
         complaint = first_sign(dialect, seen)
-        if not isinstance(complaint, Complaint):
-            return Outcome(status=status)
-        return Outcome(status=complaint.status or 500, codes=complaint.codes, wait=complaint.wait)
+        return outcome_of(complaint) if isinstance(complaint, Complaint) else Outcome(status=status)
 
     def _serve(self, done: Try) -> Response:
         assert done.permit is not None

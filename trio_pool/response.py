@@ -27,7 +27,7 @@ from .messages import Timings
 from .sse import EventParser, ServerSentEvent
 
 if TYPE_CHECKING:
-    from ._core.dialects import Dialect, StreamJudge
+    from ._core.dialects import Complaint, Dialect, StreamJudge
     from .event_streams import DialectName
     from .providers import Provider
 
@@ -59,6 +59,7 @@ class Response:
     _provider: Provider | None = None  # whose upstream answered
     _attempts: tuple[Attempt, ...] = ()
     _report: Callable[[int | None], None] | None = None  # is told the tokens that the answer says it used
+    _complain: Callable[[Complaint], None] | None = None  # is told of an error that an event of the body tells of
     _judge: StreamJudge | None = None  # of the body, where it is an event stream that says whether it is whole
     _headers: Headers | None = None
     _content: bytes | None = None

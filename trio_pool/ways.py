@@ -279,10 +279,10 @@ class Way(ABC):
         """The answer is one: its permit goes back with its lease."""
         response, turnstile = done.response, self._turnstile
         assert response is not None
-        self._note(done)
         if done.permit is not None and turnstile is not None:
             turnstile.serving(done.permit, trio.current_time() - done.started)
-            turnstile.lend(done.permit, response)
+            turnstile.lend(done.permit, done.rules, response)
+        self._note(done)
         return self._told(response)
 
     def _stop(self, done: Try, step: Stop) -> Response:

@@ -165,7 +165,9 @@ class Group:
         """
         member = permit.member
         before = member.breaker.state, member.limit
-        member.breaker.succeeded(permit.ticket)
+        permit.is_serving = True
+        if member.breaker.state is not BreakerState.CLOSED:
+            member.breaker.succeeded(permit.ticket)  # a probe has shown enough; others show it at their end
         member.refusals = 0
         member.first_bytes.add(first_byte)
         if member.adaptive is not None:
@@ -197,7 +199,8 @@ class Group:
         if kind is Kind.UNSENT:
             member.limiter.cancel(permit.charge, now)
         member.limiter.settle(permit.charge, tokens, now)
-        self._tell_breaker(permit, MEANINGS[kind].health, now)
+        is_left = kind is Kind.OURS and permit.is_serving  # what was served well and not wanted to its end
+        self._tell_breaker(permit, Health.GOOD if is_left else MEANINGS[kind].health, now)
         self._tell_limit(permit, kind)
         self._heed(member, kind, wait, permit.granted_at, now)
         self._note(member, *before)

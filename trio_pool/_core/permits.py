@@ -70,7 +70,10 @@ class Member:
 
 @attrs.define(eq=False)
 class Permit:
-    """The right to send one attempt to one upstream. It is given back exactly once, by `unsent` or by `ended`."""
+    """The right to send one attempt to one upstream. It is given back exactly once, by `unsent` or by `ended`.
+
+    :ivar is_serving: whether an answer has begun by it that is one.
+    """
 
     member: Member
     charge: Charge
@@ -78,6 +81,7 @@ class Permit:
     flight: Flight | None
     granted_at: float
     is_open: bool = True
+    is_serving: bool = False
 
     @property
     def is_probe(self) -> bool:

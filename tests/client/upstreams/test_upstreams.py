@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 from typing import Any
 
@@ -17,6 +18,8 @@ from trio_pool import (
     PoolTimeout,
     RateLimited,
     ReadTimeout,
+    StreamFailed,
+    StreamIncomplete,
     Timeouts,
     TrioPoolError,
     Upstream,
@@ -619,7 +622,49 @@ async def test_the_adaptive_limit_is_cut_by_an_overload_and_tells(autojump_clock
     assert [(event.before, event.after) for event in world.kinds(LimitChanged)] == [(20, 18)]
 
 
+async def test_an_overload_in_the_middle_of_a_stream_cuts_the_limit_and_makes_the_pause_it_asks_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
+    failure = {"error": {"code": 503, "status": "UNAVAILABLE", "details": [info]}}
+    world = World(Host(response(b"data: {}\n\ndata: " + json.dumps(failure).encode() + b"\n\n", EVENTS)))
+    async with world.open({"adaptive": True, "provider": GOOGLE}) as client:
+        async with client.stream("POST", PATH, json=BODY) as answer:
+            with pytest.raises(StreamFailed):
+                _ = [event async for event in answer.iter_events()]
+        assert turnstile(client).group.members[0].limit == 18
+        assert_at_rest(client)
+    assert [event.seconds for event in world.kinds(UpstreamPaused)] == [7]
+
+
 # ---- breakers and probes ----
+
+
+async def test_streams_that_always_break_off_open_the_breaker(autojump_clock: trio.testing.MockClock) -> None:
+    """That their heads are fine serves nobody."""
+    world = World(Host(otherwise=[response(b"", EVENTS, length=100), b"data: 1\n\n", b""]), Host())
+    async with world.open({}, {"priority": 1}) as client:
+        for _ in range(6):
+            async with client.stream("POST", PATH, json=BODY) as answer:
+                if answer.attempts[-1].upstream == "a":
+                    with pytest.raises(StreamIncomplete):
+                        _ = [event async for event in answer.iter_events()]
+        assert_at_rest(client)
+    assert (len(world.hosts[0].seen), len(world.hosts[1].seen)) == (5, 1)
+
+
+async def test_what_is_left_in_the_middle_was_served_well(autojump_clock: trio.testing.MockClock) -> None:
+    """A program that never reads to the end must not add up failures of different days."""
+    begun: Reply = [response(b"", EVENTS, length=100), b"data: 1\n\n"]
+    world = World(Host(*[begun, [b""]] * 10))
+    async with world.open() as client:
+        for _ in range(10):
+            async with client.stream("POST", PATH, json=BODY) as answer:
+                assert answer.status_code == 200
+            with pytest.raises(TrioPoolError):
+                await client.post(PATH, json=BODY)
+        assert turnstile(client).group.members[0].breaker._failures == 1
+    assert not world.kinds(BreakerChanged)
 
 
 async def test_a_recovering_upstream_gets_one_probe(autojump_clock: trio.testing.MockClock) -> None:
