@@ -75,11 +75,14 @@ class Endpoint:
             fields += encode_headers([(provider.key_header, provider.key_prefix + key)])
         return fields
 
-    def member(self) -> Member:
-        """It, as the core knows it."""
+    def member(self, share: float) -> Member:
+        """It, as the core knows it.
+
+        :param share: the connections that it may have. What these cannot carry is not to wait for them: another
+            upstream may be free, and if none is, there is one line for all.
+        """
         upstream = self.upstream
-        most = math.inf if upstream.max_concurrency is None else upstream.max_concurrency
-        target, bound = upstream.first_byte_target, min(most, 1000)
+        most = min(share, upstream.max_concurrency or math.inf)
         return Member(
             self,
             priority=upstream.priority,
@@ -90,7 +93,9 @@ class Endpoint:
                 headers=self.provider.limits,
             ),
             most=most,
-            adaptive=AdaptiveLimit(most=bound, target=target) if upstream.adaptive else None,
+            adaptive=AdaptiveLimit(most=min(most, 1000), target=upstream.first_byte_target)
+            if upstream.adaptive
+            else None,
         )
 
     def limits(self, config: PoolConfig, timeouts: Timeouts | None) -> Limits:
@@ -142,9 +147,10 @@ class Fleet:
         dialects = sorted({endpoint.provider.dialect.value for endpoint in self.endpoints})
         if len(dialects) != 1:
             raise UsageError(f"upstreams of one group speak one dialect, not {' and '.join(dialects) or 'none'}")
-        for endpoint, most in zip(self.endpoints, self._shares(pool.config), strict=True):
-            pool.share(endpoint.identity, most)
-        members = [endpoint.member() for endpoint in self.endpoints]
+        shares = self._shares(pool.config)
+        for endpoint, share in zip(self.endpoints, shares, strict=True):
+            pool.share(endpoint.identity, share)
+        members = [endpoint.member(share) for endpoint, share in zip(self.endpoints, shares, strict=True)]
         self.turnstile = Turnstile(pool, members, max_waiting=pool.config.max_waiting, opened=self._opened)
         self._probed: set[Member] = set()
         self.turnstile.start()

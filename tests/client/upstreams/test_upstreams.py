@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import math
 from typing import Any
 
 import pytest
@@ -527,6 +528,34 @@ async def test_a_request_in_the_pools_line_is_not_sent_in_a_pause(autojump_clock
     assert_at_rest(client)
 
 
+async def test_a_request_whose_connection_is_being_made_is_not_sent_in_a_pause(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(Host(SILENCE))
+    world.dial_seconds = [0, 3]
+    config = PoolConfig(acquire_timeout=30, retry_attempts=2)
+    async with world.open(config=config) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(1)
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(1)
+        world.connections[0].send(error("rate_limit_exceeded", "429 Slow", "Retry-After: 5"))
+    times = world.hosts[0].times
+    assert len(times) == 3
+    assert min(times[1:]) >= 7
+    assert_at_rest(client)
+
+
+async def test_what_its_connections_cannot_carry_goes_to_another_at_once() -> None:
+    world = World(Host(otherwise=SILENCE), Host())
+    async with world.open({"max_connections": 2}, {"priority": 1}) as client, trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(client.get, "/x")
+        await trio.testing.wait_all_tasks_blocked()
+        assert results((await client.get("/x")).attempts) == [("b", "200")]
+        nursery.cancel_scope.cancel()
+
+
 async def test_requests_wait_in_line_for_the_minute_instead_of_drawing_refusals(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -556,7 +585,8 @@ async def test_requests_wait_in_line_for_the_minute_instead_of_drawing_refusals(
 
 async def test_what_was_sent_is_charged_and_what_was_not_is_not(autojump_clock: trio.testing.MockClock) -> None:
     world = World(Host(otherwise=SILENCE))
-    async with world.open({"requests_per_minute": 10, "max_connections": 2}) as client, trio.open_nursery() as nursery:
+    world.dial_seconds = [0, 0, *[math.inf] * 4]
+    async with world.open({"requests_per_minute": 10}) as client, trio.open_nursery() as nursery:
         for _ in range(6):
             nursery.start_soon(client.get, "/x")
         await trio.sleep(1e-9)

@@ -55,12 +55,15 @@ class World(ScriptedNetwork):
         self.hosts = hosts
         self.told: list[Event] = []
         self.chance: Callable[[], float] = random.Random(1).random
+        self.dial_seconds: list[float] = []  # of the next connections; those after them are there at once
 
     def random(self) -> float:
         return self.chance()
 
     async def _connect(self, address: tuple[str, int] | str) -> MemoryStream:
         await trio.lowlevel.checkpoint()
+        if self.dial_seconds:
+            await trio.sleep(self.dial_seconds.pop(0))
         host = self.hosts[int(address[1]) - 1]
         if host.is_down:
             host.refused.append(trio.current_time())
