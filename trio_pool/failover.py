@@ -99,7 +99,7 @@ class GroupWay(Way):
         now = trio.current_time()
         if not self._course.hedge(now):
             return None
-        rival = self._turnstile.ask_now(tried=[*self._tried, permit.member], is_strict=True, tokens=self._tokens)
+        rival = self._turnstile.ask_now(never=[*self._tried, permit.member], tokens=self._tokens)
         if rival is None:
             return None  # the retry that was taken serves the next attempt, or goes back at the end
         first, second = name_of(permit.member), name_of(rival.member)

@@ -23,10 +23,11 @@ import math
 from abc import ABC, abstractmethod
 from typing import TypeVar
 
+import attrs
 import trio
 
 from . import events
-from ._core.outcomes import Kind, Outcome, kind_of, read_should_retry, read_wait
+from ._core.outcomes import MEANINGS, Kind, Outcome, kind_of, read_should_retry, read_wait
 from ._core.permits import Member, Permit
 from ._core.retry import Again, Repeatable, Stop
 from .attempts import Attempts
@@ -65,6 +66,7 @@ class Way(ABC):
         self._course = attempts.course(repeatable, self._deadline)
         self._log: list[Attempt] = []
         self._tried: list[Member] = []
+        self._never: list[Member] = []  # another try of this request is of no use there
         self._elsewhere = False
         self._idle_since = started  # the end of the attempt before, or the call
         self._last: Response | TrioPoolError | None = None
@@ -136,7 +138,11 @@ class Way(ABC):
             raise Prevented(too_late(self._where))
         if turnstile is None:
             return None
-        wishes = {"tried": self._tried, "is_strict": self._elsewhere, "tokens": self._tokens}
+        wishes = {
+            "tried": self._tried,
+            "never": self._tried if self._elsewhere else self._never,
+            "tokens": self._tokens,
+        }
         answer = await turnstile.permit(min(now + self._limits.acquire, self._deadline), **wishes)
         if isinstance(answer, Permit):
             return answer
@@ -251,6 +257,8 @@ class Way(ABC):
         self._note(done)
         if done.permit is not None and self._turnstile is not None:
             self._tried.append(done.permit.member)
+            if MEANINGS[kind].where == "elsewhere" and not done.outcome.should_retry:
+                self._never.append(done.permit.member)
             self._turnstile.ended(done.permit, kind, wait)
         elif done.permit is None and done.response is not None:
             self._attempts.note_pause(done.response.request.origin, kind, wait, done.started)
@@ -268,12 +276,21 @@ class Way(ABC):
         now = trio.current_time()
         has_other = turnstile is not None and turnstile.group.has_other(self._tried, now, self._tokens)
         chance = self._attempts.pool.network.random()
-        step = self._course.judge(done.outcome, done.rules, now=now, chance=chance, has_other=has_other)
+        outcome = self._outcome_for(done, now)
+        step = self._course.judge(outcome, done.rules, now=now, chance=chance, has_other=has_other)
         if isinstance(step, Again):
             self._elsewhere = step.elsewhere
             wait = max(step.at - now, 0.0)
             self._attempts.tell(events.Retrying(after=self._log[-1], wait=wait, elsewhere=step.elsewhere))
         return step
+
+    def _outcome_for(self, done: Try, now: float) -> Outcome:
+        """What came of it, for this request: a wait that one upstream asks for is none for the others."""
+        outcome, permit, turnstile = done.outcome, done.permit, self._turnstile
+        if not outcome.wait or permit is None or turnstile is None:
+            return outcome
+        elsewhere = turnstile.group.free_at(now, [permit.member, *self._never]) - now
+        return attrs.evolve(outcome, wait=min(outcome.wait, elsewhere))
 
     def _serve(self, done: Try) -> Response:
         """The answer is one: its permit goes back with its lease."""

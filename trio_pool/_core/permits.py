@@ -97,14 +97,14 @@ class Place:
     :ivar tokens: about how many the request will use.
     :ivar deadline: nothing is granted at or after this time.
     :ivar tried: the members that were tried for this request; others come first.
-    :ivar is_strict: whether those that were tried are no choice at all.
+    :ivar never: those that are no choice at all.
     """
 
     number: int
     tokens: float
     deadline: float
     tried: frozenset[Member]
-    is_strict: bool
+    never: frozenset[Member]
     ticket: Any
 
 

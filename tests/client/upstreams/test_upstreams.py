@@ -401,6 +401,34 @@ async def test_all_tries_count_over_all_upstreams(autojump_clock: trio.testing.M
     assert len({attempt.upstream for attempt in answer.attempts[:2]}) == 2
 
 
+@pytest.mark.parametrize("seconds", [30, 90])
+async def test_a_wait_is_for_the_upstream_that_asks_for_it_and_not_for_the_request(
+    seconds: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    world = World(Host(BUSY), Host(error("x", "429 Slow", f"Retry-After: {seconds}")))
+    async with world.open({}, {"priority": 1}) as client:
+        answer = await client.get("/x")
+        assert results(answer.attempts) == [("a", "503"), ("b", "429"), ("a", "200")]
+        assert trio.current_time() < 1
+        assert_at_rest(client)
+
+
+async def test_where_the_others_are_no_use_the_wait_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(otherwise=error("x", "401 No")), Host(error("x", "429 Slow", "Retry-After: 5")))
+    async with world.open({}, {"priority": 1}) as client:
+        answer = await client.get("/x")
+        assert results(answer.attempts) == [("a", "401"), ("b", "429"), ("b", "200")]
+        assert trio.current_time() >= 5
+        assert_at_rest(client)
+
+
+async def test_a_refusal_that_the_server_wants_tried_again_is(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(error("x", "401 No", "x-should-retry: true")))
+    async with world.open() as client:
+        assert results((await client.get("/x")).attempts) == [("a", "401"), ("a", "200")]
+        assert_at_rest(client)
+
+
 async def test_what_the_provider_adds_is_retried_too() -> None:
     world = World(Host(error("conflict", "409 Conflict")), Host(error("conflict", "409 Conflict")))
     async with world.open({"provider": OPENAI}, {"provider": OPENAI}) as client:
