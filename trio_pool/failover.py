@@ -15,7 +15,7 @@ import trio
 
 from . import events
 from ._core.dialects import Complaint, Dialect, StreamJudge
-from ._core.outcomes import Kind, Outcome
+from ._core.outcomes import Outcome
 from ._core.permits import Permit
 from ._core.retry import Repeatable
 from ._net.exchange import DRAIN_LIMIT
@@ -102,6 +102,7 @@ class GroupWay(Way):
         rival = self._turnstile.ask_now(never=[*self._tried, permit.member], tokens=self._tokens)
         if rival is None:
             return None  # the retry that was taken serves the next attempt, or goes back at the end
+        self._rival_permit = rival
         first, second = name_of(permit.member), name_of(rival.member)
         self._attempts.tell(events.Hedged(first=first, second=second, after=now - since))
         return rival
@@ -162,8 +163,8 @@ class _Race:
             if done is not None and done is not winner and done.response is not None:
                 done.response._exchange.connection.stream.close()
                 done.response.close()
-                if done.permit is not None and done.permit.is_open:
-                    self._way._turnstile.ended(done.permit, Kind.OURS)
+                if done.is_served:  # what has failed has been told, and its permit is back
+                    self._way._cut(done, done.permit, was_sent=True)
 
 
 def _guard(turnstile: Turnstile, permit: Permit, _: Request) -> None:

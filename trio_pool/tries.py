@@ -69,13 +69,18 @@ class Try:
     @property
     def kind(self) -> Kind:
         """What its outcome means."""
-        return kind_of(self.outcome, self.rules)
+        return kind_of(self.outcome, self.rules) if self._has_result else Kind.OURS
+
+    @property
+    def _has_result(self) -> bool:
+        return self.error is not None or self.outcome.status is not None
 
     def record(self) -> Attempt:
         """What is told of it."""
+        answer = str(self.outcome.status) if self._has_result else "cancelled"
         return Attempt(
             upstream=self.upstream,
-            result=str(self.outcome.status) if self.error is None else type(self.error).__name__,
+            result=answer if self.error is None else type(self.error).__name__,
             kind=self.kind.value,
             started=self.started,
             ended=trio.current_time(),

@@ -27,7 +27,7 @@ import attrs
 import trio
 
 from . import events
-from ._core.outcomes import MEANINGS, Kind, Outcome, kind_of, read_should_retry, read_wait
+from ._core.outcomes import MEANINGS, Kind, Outcome, read_should_retry, read_wait
 from ._core.permits import Member, Permit
 from ._core.retry import Again, Repeatable, Stop
 from .attempts import Attempts
@@ -96,6 +96,7 @@ class Way(ABC):
 
     # ---- what is different for each kind ----
 
+    _rival_permit: Permit | None = None  # of an attempt beside another
     _tokens = 0.0  # about how many the request will use
     _where: Origin | None = None  # where it goes; None: to a group
 
@@ -188,20 +189,22 @@ class Way(ABC):
         if not self._course.begin(now):
             raise too_late(self._where)
         done = self._new_try(permit, now)
-        number, is_probe = self._course.tries, permit is not None and permit.is_probe
+        number, is_hedge = self._course.tries, permit is not None and permit is self._rival_permit
+        is_probe = permit is not None and permit.is_probe
         if self._log and self._log[-1].upstream != done.upstream:
             self._attempts.tell(events.FailedOver(before=self._log[-1].upstream, after=done.upstream))
-        self._attempts.tell(events.AttemptStarted(upstream=done.upstream, number=number, is_probe=is_probe))
+        begun = events.AttemptStarted(upstream=done.upstream, number=number, is_hedge=is_hedge, is_probe=is_probe)
+        self._attempts.tell(begun)
         return done
 
     def _failed(self, done: Try | None, permit: Permit | None, request: Request | None, error: TrioPoolError) -> Try:
         """An error came of it, or kept it from being sent."""
         was_sent = request is not None and (request.was_sent or error.may_have_been_processed)
-        outcome = Outcome(error=error)
-        if done is None or (not was_sent and kind_of(outcome, done.rules) is Kind.OURS):
+        if done is not None:
+            done.error, done.outcome = error, Outcome(error=error)
+        if done is None or (not was_sent and done.kind is Kind.OURS):
             self._withdraw(done, permit)
             raise Prevented(error)
-        done.error, done.outcome = error, outcome
         self._end(done)
         return done
 
@@ -241,15 +244,19 @@ class Way(ABC):
         """The attempt was not sent, and that says nothing of where it was to go."""
         if done is not None:
             self._course.withdraw()
+            self._tell_ended(done.record())
         if permit is not None and self._turnstile is not None:
             self._turnstile.unsent(permit)
 
     def _cut(self, done: Try | None, permit: Permit | None, *, was_sent: bool) -> None:
-        """The caller was cancelled, or has failed itself."""
+        """The caller was cancelled or has failed itself, or the attempt has lost against its rival."""
         if not was_sent:
             self._withdraw(done, permit)
-        elif permit is not None and self._turnstile is not None:
+            return
+        if permit is not None and self._turnstile is not None:
             self._turnstile.ended(permit, Kind.OURS)
+        if done is not None:
+            self._tell_ended(done.record())
 
     def _end(self, done: Try) -> None:
         """An attempt has failed."""
@@ -267,6 +274,9 @@ class Way(ABC):
         record = done.record()
         self._log.append(record)
         self._idle_since = record.ended
+        self._tell_ended(record)
+
+    def _tell_ended(self, record: Attempt) -> None:
         self._attempts.tell(events.AttemptEnded(attempt=record))
 
     # ---- what follows ----
@@ -326,6 +336,7 @@ class Way(ABC):
 
     def _fall_back(self, error: TrioPoolError) -> Response:
         """No further attempt could be made: what came of the last one, where our own limits were against it."""
+        self._attempts.tell(events.GaveUp(reason=type(error).__name__, attempts=tuple(self._log)))
         if self._last is None or not isinstance(error, _OUR_LIMITS):
             raise self._told(error)
         if isinstance(self._last, TrioPoolError):

@@ -41,7 +41,7 @@ def _starts_at(member: Member, is_desperate: bool, now: float) -> float:
 
 
 def first_start(members: Iterable[Member], options: Iterable[Member], now: float) -> float:
-    """When one of these may be asked, as far as pauses and breakers tell: now, or later; `math.inf` where there is none.
+    """When one of these may be asked, as far as pauses and breakers tell; `math.inf` where there is none.
 
     :param members: the whole group.
     """

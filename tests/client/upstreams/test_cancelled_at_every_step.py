@@ -103,6 +103,7 @@ async def test_nothing_stays_behind(story: Callable[[], Any], autojump_clock: tr
             was_reached = await cancelled_at(step, lambda client=client: ask(client))  # type: ignore[misc]  # mypy infers no defaults
             await trio.testing.wait_all_tasks_blocked()
             assert_at_rest(client)
+            world.assert_all_ended()
             await trio.sleep(70)
             for host in world.hosts:
                 host.replies.clear()

@@ -27,7 +27,17 @@ from trio_pool import (
     UsageError,
     open_client,
 )
-from trio_pool.events import BreakerChanged, FailedOver, GaveUp, Hedged, LimitChanged, UpstreamPaused, WaitedForUpstream
+from trio_pool.events import (
+    AttemptEnded,
+    AttemptStarted,
+    BreakerChanged,
+    FailedOver,
+    GaveUp,
+    Hedged,
+    LimitChanged,
+    UpstreamPaused,
+    WaitedForUpstream,
+)
 from trio_pool.providers import ANTHROPIC, GOOGLE, OPENAI
 
 from ..network import Received, Reply, response
@@ -533,6 +543,7 @@ async def test_nothing_is_sent_in_a_pause(autojump_clock: trio.testing.MockClock
         with pytest.raises(RateLimited) as caught:
             await client.get("/x", timeouts=Timeouts(acquire=3))
         assert caught.value.retry_after == pytest.approx(9 - 0.3, abs=1)
+        assert [event.reason for event in world.kinds(GaveUp)] == ["RateLimited"]
     host = world.hosts[0]
     first = host.times[0]
     assert all(at == first or at >= first + 9 for at in host.times)
@@ -830,6 +841,9 @@ async def test_a_late_first_byte_gets_a_rival_and_the_loser_is_closed(autojump_c
     assert trio.current_time() == pytest.approx(0.5)
     assert all(connection.is_closed for connection in world.hosts[0].connections)
     assert [(event.first, event.second) for event in world.kinds(Hedged)] == [("a", "b")]
+    assert [(event.upstream, event.is_hedge) for event in world.kinds(AttemptStarted)] == [("a", False), ("b", True)]
+    ended = [(event.attempt.upstream, event.attempt.result) for event in world.kinds(AttemptEnded)]
+    assert ended == [("a", "cancelled"), ("b", "200")]
     assert turnstile(client).group.members[0].breaker._failures == 0
 
 
