@@ -23,7 +23,7 @@ from ._core.concurrency import AdaptiveLimit
 from ._core.outcomes import Kind, Outcome, kind_of, read_wait
 from ._core.permits import Member, Permit
 from ._core.ratelimit import RateLimiter
-from .calls import Call
+from .calls import CREDENTIALS, Call
 from .config import Limits, PoolConfig, Timeouts
 from .errors import TrioPoolError, UsageError
 from .headers import encode_headers
@@ -31,7 +31,7 @@ from .messages import Request
 from .pool import Pool
 from .tries import wall_time
 from .turnstile import Turnstile
-from .upstreams import Upstream
+from .upstreams import Upstream, is_key
 from .urls import Identity, Origin, folder, target_of
 
 logger = logging.getLogger("trio_pool")
@@ -67,10 +67,11 @@ class Endpoint:
         fields = encode_headers(provider.headers)
         key: Any = self._key
         if callable(key):
-            given: Any = key()
-            key = await given if inspect.isawaitable(given) else given
-            if not isinstance(key, str) or not key:
-                raise UsageError(f"the key callable of the upstream {self.name} gave no text")
+            key = key()
+            key = await key if inspect.isawaitable(key) else key
+            if not is_key(key):
+                key = None  # not even the frame of the error has it
+                raise UsageError(f"the key callable of the upstream {self.name} gave no text, or none that can be sent")
         if key is not None:
             fields += encode_headers([(provider.key_header, provider.key_prefix + key)])
         return fields
@@ -106,15 +107,24 @@ class Endpoint:
 
 
 def _from_environment(upstream: Upstream, name: str) -> str | None:
-    if upstream.key_env is not None:
-        key = os.environ.get(upstream.key_env)
-        if not key:
-            raise UsageError(f"the upstream {name} needs the environment variable {upstream.key_env}, which is not set")
-        return key
+    variable = _variable_of(upstream)
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise UsageError(f"the upstream {name} needs the environment variable {variable}, which is not set")
+    if not is_key(os.environ[variable]):
+        raise UsageError(f"the environment variable {variable} holds nothing that can be a key of the upstream {name}")
+    return os.environ[variable]
+
+
+def _variable_of(upstream: Upstream) -> str | None:
+    """The environment variable that an upstream's key stands in, if it stands in one."""
     home = upstream.provider.base_url
+    if upstream.key_env is not None:
+        return upstream.key_env
     if home is None or target_of(home).origin != target_of(upstream.url).origin:
         return None  # another's key is nothing to be sent to an address of one's own
-    return next((os.environ[env] for env in upstream.provider.key_env if os.environ.get(env)), None)
+    return next((variable for variable in upstream.provider.key_env if os.environ.get(variable)), None)
 
 
 def _named(upstreams: Iterable[Upstream]) -> list[Endpoint]:
@@ -138,6 +148,7 @@ class Fleet:
     :param pool: what carries.
     :param upstreams: at least one.
     :ivar turnstile: lets requests through to them.
+    :ivar credentials: the names, in lower case, of header fields that are theirs and no caller's.
     :raises UsageError: they do not fit together, or do not fit into the pool.
     """
 
@@ -152,6 +163,7 @@ class Fleet:
             pool.share(endpoint.identity, share)
         members = [endpoint.member(share) for endpoint, share in zip(self.endpoints, shares, strict=True)]
         self.turnstile = Turnstile(pool, members, max_waiting=pool.config.max_waiting, opened=self._opened)
+        self.credentials = CREDENTIALS | {one.provider.key_header.lower().encode() for one in self.endpoints}
         self._probed: set[Member] = set()
         self.turnstile.start()
 

@@ -15,7 +15,7 @@ from ._core.dialects import Complaint, read_error
 from ._core.outcomes import Kind, Outcome, RetryRules, kind_of
 from ._core.permits import Permit, Refused
 from ._net.exchange import DRAIN_LIMIT
-from .errors import PoolFull, PoolTimeout, RateLimited, TotalTimeout, TrioPoolError
+from .errors import PoolFull, PoolTimeout, RateLimited, TotalTimeout, TrioPoolError, UsageError
 from .events import Attempt
 from .headers import encode_headers
 from .messages import Request
@@ -29,6 +29,8 @@ PATIENCE = 2.0
 
 Prepare = Callable[[Request], Any]
 """Gives header fields to be added to a request at the last moment, as taken by `Headers`, or an awaitable of them."""
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 NO_COMPLAINT = Complaint(frozenset())
 
@@ -99,6 +101,11 @@ async def prepared(request: Request, prepare: Prepare | None) -> Request:
     if prepare is not None:
         given = prepare(request)
         added = encode_headers(await given if inspect.isawaitable(given) else given)
+        framing = sorted(name.decode() for name, _ in added if name.lower() in _FRAMING)
+        if framing:
+            raise UsageError(
+                f"the prepare hook gave the header {framing[0]!r}, which is the body's", origin=request.origin
+            )
         names = {name.lower() for name, _ in added}
         request.raw_headers = [field for field in request.raw_headers if field[0].lower() not in names] + added
         request.encoded = b""

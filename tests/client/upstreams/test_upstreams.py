@@ -6,8 +6,10 @@ import gc
 import json
 import logging
 import math
+from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -197,6 +199,87 @@ async def test_a_callers_credentials_are_refused(options: dict[str, Any]) -> Non
             await client.get("/x?access_token=mine")
     assert "mine" not in str(caught.value)
     assert world.hosts[0].seen == []
+
+
+CUSTOM = attrs.evolve(OPENAI, name="custom", base_url=None, key_header="X-Gateway-Token", key_prefix="")
+
+
+async def test_what_one_of_them_calls_its_key_is_a_credential_too() -> None:
+    world = World(Host(), Host())
+    async with world.open({"provider": CUSTOM}) as client:
+        with pytest.raises(UsageError, match="'X-Gateway-Token': each upstream has its own key"):
+            await client.get("/x", headers={"X-Gateway-Token": "mine"})
+    assert not world.hosts[0].seen
+
+
+async def test_a_key_in_a_field_of_a_providers_own_is_shown_nowhere_and_follows_no_redirect_away() -> None:
+    away = response(b"", "Location: http://h:2/away", status="302 Found")
+    world = World(Host(away), Host())
+    upstreams = world.upstreams({"provider": CUSTOM})[:1]
+    async with open_client(network=world, upstreams=upstreams, follow_redirects=True) as client:
+        answer = await client.get("/x")
+    assert (answer.status_code, answer.url) == (200, "http://h:2/away")
+    assert world.hosts[0].seen[0].header("x-gateway-token") == "s3cret-1"
+    assert world.hosts[1].seen[0].header("x-gateway-token") is None
+    async with open_client(network=world, upstreams=upstreams) as client:
+        answer = await client.get("/x")
+    assert "s3cret" not in repr(answer.request.headers)
+    assert answer.request.headers["x-gateway-token"] == "s3cret-1"
+
+
+@pytest.mark.parametrize("key", ["s3cret\n", " s3cret", "s3cret\r\nX: y", "s3cr\u00e9t", "\0s3cret"])
+async def test_a_key_that_cannot_be_sent_is_refused_where_it_is_given(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = ""
+    with pytest.raises(UsageError, match=r"Upstream\.key") as caught:
+        Upstream("http://h", key=key)
+    shown += repr(caught.value)
+
+    async def give() -> str:
+        return key
+
+    async with World(Host()).open({"key": give}) as client:
+        with pytest.raises(UsageError, match="key callable of the upstream a") as caught:
+            await client.get("/x")
+        assert_at_rest(client)
+    frames = [frame for frame in caught.traceback if frame.name == "fields"]
+    shown += repr(caught.value) + repr([{**frame.locals, "self": None} for frame in frames])
+    if "\0" not in key:  # no variable can hold that
+        monkeypatch.setenv("MY_KEY", key)
+        with pytest.raises(UsageError, match="MY_KEY holds nothing that can be a key of the upstream a") as caught:
+            async with World(Host()).open({"key": None, "key_env": "MY_KEY"}):
+                pass
+        shown += repr(caught.value)
+    assert frames
+    assert "s3cr" not in shown
+
+
+async def test_an_option_that_there_is_not_is_refused() -> None:
+    world = World(Host())
+    async with world.open() as client:
+        with pytest.raises(TypeError, match="no option 'jsn'"):
+            await client.post("/x", jsn={"model": "big"})  # type: ignore[call-arg]  # that is the point
+    assert not world.hosts[0].seen
+
+
+async def test_parameters_and_forms_that_are_made_once_are_sent_with_every_try(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(Host(BUSY))
+    async with world.open() as client:
+        await client.post("/x", params=iter([("a", "1")]), data=iter([("b", "2")]))
+    assert [(received.target, received.body) for received in world.hosts[0].seen] == [("/v1/x?a=1", b"b=2")] * 2
+
+
+@pytest.mark.parametrize("field", ["Content-Length", "Transfer-Encoding"])
+async def test_a_hook_cannot_change_how_a_body_is_framed(field: str) -> None:
+    world = World(Host())
+    async with world.open(prepare=lambda _: {field: "chunked"}) as client:
+        with pytest.raises(UsageError, match="prepare hook"):
+            await client.post("/x", content=b"ab")
+        assert_at_rest(client)
+    assert not world.hosts[0].seen
 
 
 async def test_credentials_of_the_whole_client_are_refused_when_it_is_opened() -> None:
@@ -646,6 +729,25 @@ async def test_tokens_are_charged_by_estimate_and_corrected_by_usage(autojump_cl
         assert level.level == pytest.approx(1000 - 10)
         async with client.stream("POST", PATH, json={"max_tokens": 600}):
             assert level.level == pytest.approx(1000 - 10 - 600 - 4, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "charged"),
+    [
+        ({"json": {"max_tokens": 10**400}}, 10**7),
+        ({"json": {"max_tokens": -5000}}, 5),
+        ({"json": {"max_tokens": "many"}}, 5),
+        ({"content": b"x" * 400}, 100),
+        ({"json": {"generationConfig": {"maxOutputTokens": 90}}}, 90 + 12),
+    ],
+)
+async def test_no_body_whatever_makes_an_estimate_that_is_nonsense(options: dict[str, Any], charged: float) -> None:
+    world = World(Host(otherwise=SILENCE))
+    async with world.open({"tokens_per_minute": 1000}) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(partial(client.post, PATH, **options))
+        await trio.testing.wait_all_tasks_blocked()
+        assert turnstile(client).group.members[0].limiter.tokens.level == pytest.approx(1000 - charged, rel=1e-3, abs=2)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_providers_own_header_fields_are_believed(autojump_clock: trio.testing.MockClock) -> None:
