@@ -263,7 +263,7 @@ class Client:
 
         if not upstreams:
             return None
-        fleet = Fleet(self.pool, upstreams)
+        fleet = Fleet(self.pool, upstreams, self._hook)
         check_credentials(self._headers.raw, fleet.credentials, "a client with upstreams")
         return fleet
 

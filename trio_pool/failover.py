@@ -26,7 +26,7 @@ from .fleet import Fleet, endpoint_of
 from .messages import Held, Request
 from .response import Response
 from .sse import EventParser
-from .tries import Try, outcome_of, prepared
+from .tries import Try, outcome_of
 from .turnstile import Turnstile, name_of
 from .ways import Way
 
@@ -61,7 +61,7 @@ class GroupWay(Way):
 
     async def _ready(self, permit: Permit | None) -> Request:
         assert permit is not None
-        request = await prepared(await self._fleet.request(permit, self._call), self._attempts.prepare)
+        request = await self._fleet.request(permit, self._call)
         request.guard = partial(_guard, self._turnstile, permit)
         return request
 

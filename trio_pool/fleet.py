@@ -29,7 +29,7 @@ from .errors import TrioPoolError, UsageError
 from .headers import encode_headers
 from .messages import Request
 from .pool import Pool
-from .tries import wall_time
+from .tries import Prepare, prepared, wall_time
 from .turnstile import Turnstile
 from .upstreams import Upstream, is_key
 from .urls import Identity, Origin, folder, target_of
@@ -38,6 +38,9 @@ logger = logging.getLogger("trio_pool")
 
 PROBE_AGAIN = 1.0
 """Seconds after which a probe is tried again that traffic was faster with."""
+
+PROBE_PATIENCE = 30.0
+"""Seconds that the answer to a probe may take to begin, however long the provider's answers may: it need not think."""
 
 
 class Endpoint:
@@ -147,13 +150,15 @@ class Fleet:
 
     :param pool: what carries.
     :param upstreams: at least one.
+    :param prepare: the hook for each request, or None.
     :ivar turnstile: lets requests through to them.
     :ivar credentials: the names, in lower case, of header fields that are theirs and no caller's.
     :raises UsageError: they do not fit together, or do not fit into the pool.
     """
 
-    def __init__(self, pool: Pool, upstreams: Iterable[Upstream]) -> None:
+    def __init__(self, pool: Pool, upstreams: Iterable[Upstream], prepare: Prepare | None = None) -> None:
         self.pool = pool
+        self._prepare = prepare
         self.endpoints = _named(upstreams)
         dialects = sorted({endpoint.provider.dialect.value for endpoint in self.endpoints})
         if len(dialects) != 1:
@@ -183,13 +188,13 @@ class Fleet:
         return [share or min(config.max_connections_per_host, part) for share in claimed]
 
     async def request(self, permit: Permit, call: Call) -> Request:
-        """The request for the upstream that the permit is for."""
+        """The request for the upstream that the permit is for, with its key and with what the hook gives."""
         endpoint = endpoint_of(permit.member)
         limits = endpoint.limits(self.pool.config, call.timeouts)
         request = call.request(endpoint.base, await endpoint.fields(), endpoint.upstream.models, endpoint.provider)
         request.origin = endpoint.origin
         request.timeouts = limits
-        return request
+        return await prepared(request, self._prepare)
 
     # ---- active probes ----
 
@@ -216,8 +221,9 @@ class Fleet:
     async def _ask(self, permit: Permit) -> None:
         kind, wait = Kind.OURS, None
         try:
-            outcome = await self._answer(permit)
-            kind, wait = kind_of(outcome, endpoint_of(permit.member).provider.retry), outcome.wait
+            with trio.move_on_after(2 * PROBE_PATIENCE):  # a key's callable or a hook can hang
+                outcome = await self._answer(permit)
+                kind, wait = kind_of(outcome, endpoint_of(permit.member).provider.retry), outcome.wait
         except TrioPoolError as error:
             kind = kind_of(Outcome(error=error), endpoint_of(permit.member).provider.retry)
         except Exception:
@@ -229,7 +235,8 @@ class Fleet:
 
     async def _answer(self, permit: Permit) -> Outcome:
         path = endpoint_of(permit.member).upstream.probe or ""
-        request = await self.request(permit, Call("GET", path, {}, []))
+        timeouts = Timeouts(first_byte=min(self.pool.config.limits.read, PROBE_PATIENCE))
+        request = await self.request(permit, Call("GET", path, {"timeouts": timeouts}, []))
         response = await self.pool.send(request)
         try:
             wait = read_wait(response.headers, wall_time(self.pool))

@@ -59,8 +59,8 @@ class Provider:
     :ivar name: what it is called in events and errors.
     :ivar dialect: the protocol that it speaks (openai): upstreams of one group all speak the same.
     :ivar base_url: where its API begins, or None (the default): it must be given for each upstream.
-    :ivar key_header: the header field that a key goes into ("Authorization"); its name must tell that it is secret, since
-        its value is never shown.
+    :ivar key_header: the header field that a key goes into ("Authorization"); its name must tell that it is
+        secret, since its value is never shown.
     :ivar key_prefix: what stands before the key there ("Bearer ").
     :ivar key_env: names of environment variables that may hold a key, the first that is set counts (none).
     :ivar headers: fields that every request must have, as pairs (none).
@@ -69,8 +69,8 @@ class Provider:
     :ivar limits: the header fields that tell its limits, or None.
     :ivar first_byte_timeout: seconds that an answer may take to begin (600.0).
     :ivar sources: by a field's name, where its value is documented.
-    :raises UsageError: for a base URL that is none, a dialect that is none, a key's header whose name does not tell that it
-        is secret, or a timeout that is not positive.
+    :raises UsageError: for a base URL that is none, a dialect that is none, a key's header whose name does not tell
+        that it is secret, or a timeout that is not positive.
     """
 
     name: str

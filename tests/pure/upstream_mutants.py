@@ -287,9 +287,6 @@ MUTANTS = (
     ),
     # ---- retry ----
     Mutant(
-        retry, "it retries after a byte was delivered", "lambda case: case.outcome.is_delivered", "lambda case: False"
-    ),
-    Mutant(
         retry,
         "it sends twice what may have been processed",
         "case.outcome.may_have_been_processed and not case.course.request.is_safe",

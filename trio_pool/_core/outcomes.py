@@ -131,7 +131,6 @@ class Outcome:
     :ivar codes: the error codes in the answer's body; see `dialects.read_error`.
     :ivar wait: seconds for which the server asks not to be asked again, or None.
     :ivar should_retry: what the server says of trying again, or None.
-    :ivar is_delivered: whether a byte of the body has reached the caller.
     """
 
     status: int | None = None
@@ -139,7 +138,6 @@ class Outcome:
     codes: Set[str] = frozenset()
     wait: float | None = None
     should_retry: bool | None = None
-    is_delivered: bool = False
 
     @property
     def may_have_been_processed(self) -> bool:

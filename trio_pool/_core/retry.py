@@ -8,7 +8,7 @@ reasons to stop stand in one table, in the order in which they are looked at; th
 retry that nothing speaks against takes from the budget, so that what is refused for another reason costs nothing.
 
 A retry on another upstream goes at once. A retry on the same one waits: a part, by chance, of what the strategy says,
-and never less than the server asked for. Waits longer than a ceiling are not waited for at all: the caller is told
+and never less than the server asked for. (After a byte of the body was delivered nobody asks any more.) Waits longer than a ceiling are not waited for at all: the caller is told
 now, and not in ten minutes (and never is such a wait cut short, which would only draw the next refusal).
 """
 
@@ -33,7 +33,6 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # 
 
 Reason = Literal[
     "nothing to retry",  # served, or an answer that another try would only get again
-    "delivered",  # a byte of the body has reached the caller
     "the server said not to",  # x-should-retry: false
     "quota spent",
     "may have been processed",
@@ -135,7 +134,6 @@ class _Case:
 
 
 _STOPS: tuple[tuple[Reason, Callable[[_Case], bool]], ...] = (
-    ("delivered", lambda case: case.outcome.is_delivered),
     ("the server said not to", lambda case: case.outcome.should_retry is False),
     (
         "nothing to retry",

@@ -917,6 +917,52 @@ async def test_an_upstream_can_be_probed_without_traffic(autojump_clock: trio.te
     assert 2 <= refused - 5 <= 5
 
 
+async def broken(world: World, client: Client) -> None:
+    """The first upstream is down until its breaker is open."""
+    world.hosts[0].is_down = True
+    for _ in range(6):
+        await client.get("/x")
+    world.hosts[0].is_down = False
+    assert turnstile(client).group.members[0].breaker.state.value == "open"
+
+
+async def test_a_probe_is_signed_as_any_request_is(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(), Host())
+    async with world.open({"probe": "/health"}, {"priority": 1}, prepare=lambda _: {"X-Signed": "yes"}) as client:
+        await broken(world, client)
+        await trio.sleep(30)
+    assert [received.header("x-signed") for received in world.hosts[0].seen] == ["yes"]
+
+
+async def test_a_probe_that_is_not_answered_has_failed(autojump_clock: trio.testing.MockClock) -> None:
+    """And does not wait as long as an answer may be thought about."""
+    world = World(Host(otherwise=SILENCE), Host())
+    async with world.open({"probe": "/health"}, {"priority": 1}) as client:
+        await broken(world, client)
+        await trio.sleep(60)
+        assert [event.after for event in world.kinds(BreakerChanged)][:3] == ["open", "half-open", "open"]
+
+
+async def test_a_probe_whose_key_never_comes_keeps_nobody_out(autojump_clock: trio.testing.MockClock) -> None:
+    hangs = False
+
+    async def key() -> str:
+        if hangs:
+            await trio.sleep_forever()
+        return "s3cret"
+
+    world = World(Host(), Host())
+    async with world.open({"probe": "/health", "key": key}, {"priority": 1}) as client:
+        await broken(world, client)
+        hangs = True
+        await trio.sleep(20)
+        assert turnstile(client).group.members[0].breaker._probe is not None
+        hangs = False
+        await trio.sleep(60)
+        assert turnstile(client).group.members[0].breaker.state.value == "closed"
+        assert_at_rest(client)
+
+
 # ---- hedging ----
 
 
