@@ -65,6 +65,11 @@ class GroupWay(Way):
         request.guard = partial(_guard, self._turnstile, permit)
         return request
 
+    async def _outcome(self, done: Try, response: Response) -> Outcome:
+        assert done.permit is not None
+        response._provider = endpoint_of(done.permit.member).provider  # whatever comes of it: its reader must know
+        return await super()._outcome(done, response)
+
     async def _look_at_events(self, done: Try, response: Response) -> Outcome:
         status = response.status_code
         if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
@@ -80,7 +85,6 @@ class GroupWay(Way):
     def _serve(self, done: Try) -> Response:
         assert done.permit is not None
         response = super()._serve(done)
-        response._provider = endpoint_of(done.permit.member).provider
         if self._fleet.counts_tokens:
             response._report = partial(self._turnstile.used, done.permit)
         return response

@@ -8,8 +8,9 @@ reasons to stop stand in one table, in the order in which they are looked at; th
 retry that nothing speaks against takes from the budget, so that what is refused for another reason costs nothing.
 
 A retry on another upstream goes at once. A retry on the same one waits: a part, by chance, of what the strategy says,
-and never less than the server asked for. (After a byte of the body was delivered nobody asks any more.) Waits longer than a ceiling are not waited for at all: the caller is told
-now, and not in ten minutes (and never is such a wait cut short, which would only draw the next refusal).
+and never less than the server asked for. Waits longer than a ceiling are not waited for at all: the caller is told
+now, and not in ten minutes (and never is such a wait cut short, which would only draw the next refusal). Once the
+caller has the answer nobody asks any more: there is no retry after a byte of the body was delivered.
 """
 
 from __future__ import annotations

@@ -543,6 +543,20 @@ async def test_a_stream_that_begins_with_an_error_is_an_answer_of_that_status() 
         assert_at_rest(client)
 
 
+async def test_a_stream_that_begins_with_an_error_fails_where_there_is_no_other_try(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bad = response(b'data: {"error": {"code": "server_is_overloaded"}}\n\n', EVENTS)
+    world = World(Host(otherwise=bad))
+    async with world.open(config=PoolConfig(retry_attempts=2)) as client:
+        async with client.stream("POST", PATH, json=BODY) as answer:
+            assert answer.status_code == 200
+            with pytest.raises(StreamFailed, match="server_is_overloaded") as caught:
+                _ = [event async for event in answer.iter_events()]
+            assert results(caught.value.attempts) == [("a", "503"), ("a", "503")]
+        assert_at_rest(client)
+
+
 @pytest.mark.parametrize("coding", ["", "gzip"])
 async def test_a_stream_that_begins_well_is_given_whole(coding: str) -> None:
     import gzip
