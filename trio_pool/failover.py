@@ -15,7 +15,7 @@ import trio
 
 from . import events
 from ._core.dialects import Complaint, Dialect, StreamJudge
-from ._core.outcomes import Outcome
+from ._core.outcomes import Outcome, outcome_of
 from ._core.permits import Permit
 from ._core.retry import Repeatable
 from ._net.exchange import DRAIN_LIMIT
@@ -26,7 +26,7 @@ from .fleet import Fleet, endpoint_of
 from .messages import Held, Request
 from .response import Response
 from .sse import EventParser
-from .tries import Try, outcome_of
+from .tries import Try
 from .turnstile import Turnstile, name_of
 from .ways import Way
 
@@ -57,7 +57,7 @@ class GroupWay(Way):
     def _new_try(self, permit: Permit | None, now: float) -> Try:
         assert permit is not None
         endpoint = endpoint_of(permit.member)
-        return Try(endpoint.name, endpoint.provider.retry, permit, now, now - self._idle_since)
+        return Try(endpoint.name, endpoint.provider.retry, permit, now, now - self._journal.idle_since)
 
     async def _ready(self, permit: Permit | None) -> Request:
         assert permit is not None

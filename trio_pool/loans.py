@@ -7,10 +7,9 @@ from collections.abc import Callable
 import trio
 
 from ._core.dialects import Complaint
-from ._core.outcomes import Kind, Outcome, RetryRules, kind_of
+from ._core.outcomes import Kind, Outcome, RetryRules, kind_of, outcome_of
 from ._core.permits import Permit
 from .response import Response
-from .tries import outcome_of
 
 GiveBack = Callable[[Permit, Kind, float | None], None]
 """Takes a permit back, with what came of its attempt and the seconds that the upstream asks for, or None."""

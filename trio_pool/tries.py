@@ -123,11 +123,6 @@ async def complaint_of(response: Response) -> Complaint:
     return read_error(seen)
 
 
-def outcome_of(complaint: Complaint) -> Outcome:
-    """What an event says that tells of an error: as much as an answer of its status."""
-    return Outcome(status=complaint.status or 500, codes=complaint.codes, wait=complaint.wait)
-
-
 def _never(_: bytes) -> bool:
     return False
 

@@ -28,6 +28,7 @@ from ..errors import (
     WriteTimeout,
 )
 from .dates import LONGEST_PAUSE, http_date, number
+from .dialects import Complaint
 
 
 class Kind(enum.Enum):
@@ -143,6 +144,11 @@ class Outcome:
     def may_have_been_processed(self) -> bool:
         """Whether the server may have acted on the request and nobody knows how."""
         return self.error is not None and self.error.may_have_been_processed
+
+
+def outcome_of(complaint: Complaint) -> Outcome:
+    """What an event says that tells of an error: as much as an answer of its status."""
+    return Outcome(status=complaint.status or 500, codes=complaint.codes, wait=complaint.wait)
 
 
 def kind_of(outcome: Outcome, rules: RetryRules) -> Kind:

@@ -21,6 +21,7 @@ from typing import Literal
 
 import attrs
 
+from ..messages import IDEMPOTENT_METHODS
 from ..strategy import RetryStrategy
 from .budget import RetryBudget
 from .outcomes import MEANINGS, Kind, Outcome, RetryRules, kind_of
@@ -29,8 +30,6 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 8.0
 CEILING = 60.0
 """Seconds: a longer wait than this is told to the caller instead of being waited for."""
-
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 
 Reason = Literal[
     "nothing to retry",  # served, or an answer that another try would only get again
@@ -74,7 +73,7 @@ class Repeatable:
     @property
     def is_safe(self) -> bool:
         """Whether sending it twice does no more than sending it once."""
-        return self.is_allowed or self.method in IDEMPOTENT
+        return self.is_allowed or self.method in IDEMPOTENT_METHODS
 
 
 @attrs.frozen

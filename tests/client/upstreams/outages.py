@@ -1,6 +1,7 @@
 """Outages under a virtual clock, with the real client: providers that fail in bursts, independently of each other.
 
-`python -m client.upstreams.outages --seeds 1000`, started in `tests/`, runs as many histories as are asked for, and says what came out.
+`python -m client.upstreams.outages --seeds 1000`, started in `tests/`, runs as many histories as are asked for, and
+says what came out.
 """
 
 from __future__ import annotations
