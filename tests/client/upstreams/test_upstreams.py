@@ -648,6 +648,32 @@ async def test_nothing_is_sent_in_a_pause(autojump_clock: trio.testing.MockClock
     assert [event.upstream for event in world.kinds(UpstreamPaused)] == ["a"]
 
 
+class Nineties(World):
+    """Its clock stands in RFC 9110's own examples."""
+
+    def time(self) -> float:
+        return 784111777.0 + trio.current_time()
+
+
+async def test_dates_are_told_by_the_networks_own_clock(autojump_clock: trio.testing.MockClock) -> None:
+    names = {"limit": "60", "remaining": "0", "reset": "1994-11-06T10:50:37Z"}
+    limits = [f"anthropic-ratelimit-requests-{name}: {value}" for name, value in names.items()]
+    slow = error("rate_limit_error", "429 Slow", "Retry-After: Sun, 06 Nov 1994 08:49:57 GMT")
+    world = Nineties(Host(slow, response(b"", *limits)), Host(slow))
+    upstreams = world.upstreams({"provider": ANTHROPIC})[:1]
+    async with world.open(upstreams=upstreams, config=PoolConfig(retry_attempts=1)) as client:
+        await client.get("/x")
+        assert [event.seconds for event in world.kinds(UpstreamPaused)] == [20]
+        await trio.sleep(60)
+        await client.get("/x")
+        assert turnstile(client).group.members[0].limiter.requests.rate == pytest.approx(60 / 7200, rel=0.01)
+    async with open_client(network=world) as client:
+        start = trio.current_time()
+        world.hosts[1].replies = [error("x", "429 Slow", "Retry-After: Sun, 06 Nov 1994 08:51:37 GMT")]
+        await client.get("http://h:2/")
+        assert trio.current_time() - start == pytest.approx(120 - start, abs=2)
+
+
 async def test_a_request_in_the_pools_line_is_not_sent_in_a_pause(autojump_clock: trio.testing.MockClock) -> None:
     world = World(Host(SILENCE))
     config = PoolConfig(acquire_timeout=30, retry_attempts=2)
