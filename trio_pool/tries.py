@@ -147,6 +147,8 @@ def refusal(answer: Refused | None, origin: Origin | None, since: float, deadlin
     now = trio.current_time()
     if answer is None:
         return closed(origin)
+    if now >= deadline:
+        return too_late(origin)
     if answer.why == "full":
         what = "as many requests as may wait already wait before the upstreams"
         return PoolFull(what, origin=origin, phase="waiting for a connection", elapsed=now - since)
@@ -156,7 +158,5 @@ def refusal(answer: Refused | None, origin: Origin | None, since: float, deadlin
         limited = RateLimited(what, origin=origin, phase="waiting for a connection", advice=advice)
         limited.retry_after = answer.at - now
         return limited
-    if now >= deadline:
-        return too_late(origin)
     what = "no upstream became free in time"
     return PoolTimeout(what, origin=origin, phase="waiting for a connection", elapsed=now - since)

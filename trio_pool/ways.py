@@ -130,8 +130,6 @@ class Way(ABC):
 
     async def _permit(self) -> Permit | None:
         turnstile, now = self._turnstile, trio.current_time()
-        if now >= self._deadline:
-            raise Prevented(too_late(self._where))
         if turnstile is None:
             return None
         wishes = {

@@ -668,10 +668,9 @@ async def test_dates_are_told_by_the_networks_own_clock(autojump_clock: trio.tes
         await client.get("/x")
         assert turnstile(client).group.members[0].limiter.requests.rate == pytest.approx(60 / 7200, rel=0.01)
     async with open_client(network=world) as client:
-        start = trio.current_time()
         world.hosts[1].replies = [error("x", "429 Slow", "Retry-After: Sun, 06 Nov 1994 08:51:37 GMT")]
         await client.get("http://h:2/")
-        assert trio.current_time() - start == pytest.approx(120 - start, abs=2)
+        assert 120 <= trio.current_time() <= 140
 
 
 async def test_a_request_in_the_pools_line_is_not_sent_in_a_pause(autojump_clock: trio.testing.MockClock) -> None:
