@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +43,7 @@ class Rule:
     def _is_number(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             return False
-        return -LARGEST <= value <= LARGEST or (self.endless and abs(value) > LARGEST)
+        return -LARGEST <= value <= LARGEST or (self.endless and value == math.inf)
 
     def __call__(self, instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         self.check(f"{type(instance).__name__}.{attribute.name}", value)

@@ -6,7 +6,6 @@ By hand, with more seeds than the suite has time for: `python tests/simulate/ora
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,8 +38,7 @@ def pool_of(size: int, **others: Any) -> PoolConfig:
 
 def jobs_of(experiment: Experiment) -> list[Job]:
     """All its requests."""
-    everything = experiment.workload.jobs(experiment.seed)
-    return list(itertools.takewhile(lambda job: job.at < experiment.seconds, everything))
+    return list(experiment.workload.jobs(experiment.seed, experiment.seconds))
 
 
 def alone(experiment: Experiment) -> Iterator[float]:

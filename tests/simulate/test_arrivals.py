@@ -11,7 +11,7 @@ from statistics import fmean, pvariance
 import pytest
 
 from trio_pool import UsageError
-from trio_pool.simulate.arrivals import Arrivals, ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal
+from trio_pool.simulate.arrivals import Arrivals, ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
 from trio_pool.simulate.chances import chance
 from trio_pool.simulate.distributions import Constant
 from trio_pool.simulate.estimates import batch_means
@@ -25,6 +25,7 @@ ENDLESS: list[Arrivals] = [
     OnOff(20.0, 1.0, 2.0, 6.0),
     OnOff(30.0, 0.0, 1.0, 5.0),
     Diurnal(5.0, 0.8, 50.0),
+    Slowed(Renewal(15.0, 2.0), 3.0),
 ]
 
 
@@ -96,6 +97,12 @@ def test_a_day_has_its_peak_in_the_first_half() -> None:
     assert [day.rate_at(seconds) for seconds in (0, 12.5, 37.5)] == pytest.approx([5, 9, 1])
 
 
+def test_a_slowed_process_is_the_same_at_another_pace() -> None:
+    bursts = OnOff(20.0, 2.0, 2.0, 6.0)
+    assert until(Slowed(bursts, 3), 300) == [at * 3 for at in until(bursts, 100)]
+    assert Slowed(bursts, 0.5).rate == 2 * bursts.rate
+
+
 def test_a_record_is_repeated_as_it_was() -> None:
     record = Recorded([0, 0.5, 0.5, 4])
     assert until(record, 100) == [0, 0.5, 0.5, 4]
@@ -114,6 +121,7 @@ NONSENSE: dict[str, Callable[[], object]] = {
     "Diurnal.period must be a positive number, not 0": lambda: Diurnal(5, 0.5, 0),
     "Recorded.offsets must be at least one number, not ()": lambda: Recorded([]),
     "Recorded.offsets[2] must be no earlier than the one before (2), not 1": lambda: Recorded([0, 2, 1]),
+    "Slowed.factor must be a positive number, not 0": lambda: Slowed(Poisson(1), 0),
     "ClosedLoop.users must be a whole number of at least 1, not 0": lambda: ClosedLoop(0, Constant(1)),
 }
 

@@ -101,6 +101,26 @@ def test_windows_share_out_the_requests(moments: list[float], cuts: list[float])
     assert found == list(range(len(rows)))
 
 
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=40), st.floats(0.5, 30))
+def test_halves_are_every_other_window_moved_together(moments: list[float], width: float) -> None:
+    rows = [Row(at, place, 1) for place, at in enumerate(sorted(moments))]
+    numbers = [int(row.at // width) for row in rows]
+    if len({number % 2 for number in numbers}) < 2:
+        with pytest.raises(UsageError, match="at least one row"):
+            Trace(rows).halves(width)
+        return
+    for parity, half in enumerate(Trace(rows).halves(width)):
+        whole = [(row, number) for row, number in zip(rows, numbers, strict=True) if number % 2 == parity]
+        assert [row.input_tokens for row in half.rows] == [row.input_tokens for row, _ in whole]
+        for moved, (row, number) in zip(half.rows, whole, strict=True):
+            assert moved.at - number // 2 * width == pytest.approx(row.at - number * width, abs=1e-9)
+
+
+def test_halves_have_a_width() -> None:
+    with pytest.raises(UsageError, match="width must be a positive number, not 0"):
+        Trace([Row(0, 1, 1)]).halves(0)
+
+
 # ---- an hour of conversations ----
 
 

@@ -45,6 +45,12 @@ def test_the_same_seed_gives_the_same_requests() -> None:
     assert first(PLAIN) != first(PLAIN, seed=8)
 
 
+def test_requests_can_be_asked_for_up_to_a_moment() -> None:
+    jobs = list(PLAIN.jobs(7, seconds=20))
+    assert jobs == first(PLAIN, len(jobs))
+    assert jobs[-1].at < 20 <= first(PLAIN, len(jobs) + 1)[-1].at
+
+
 FIELDS = [field.name for field in attrs.fields(Job)]
 CHANGES: dict[str, tuple[Workload, set[str]]] = {
     "arrivals": (attrs.evolve(PLAIN, arrivals=Poisson(20)), {"at"}),
@@ -109,6 +115,11 @@ def test_the_seconds_of_service_have_their_mean_and_variance(service: Service) -
     assert batch_means([(value / service.mean - 1) ** 2 for value in seconds], 100, FAR).holds(service.squared_cv)
 
 
+def test_the_tokens_of_a_request_are_those_of_question_and_answer() -> None:
+    jobs = first(PLAIN, 5000)
+    assert batch_means([job.tokens + job.input_tokens for job in jobs], 100, FAR).holds(PARTS.mean_tokens)
+
+
 def test_a_service_without_variance_says_so() -> None:
     assert Service(Constant(0)).squared_cv == 0
     assert Service(Constant(0), Constant(0), Pareto(1, 1.5)).squared_cv == 0
@@ -162,6 +173,7 @@ def test_a_trace_gives_its_own_tokens_at_its_own_times() -> None:
         Job(2, 0.5, 30, 0.1, 7, math.inf),
     ]
     assert given.service.mean == pytest.approx(2.5)
+    assert given.service.mean_tokens == pytest.approx(20 + 6)
     assert given.service.squared_cv == pytest.approx(2 / 3 / 2.5**2)
 
 

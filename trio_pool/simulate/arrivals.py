@@ -167,6 +167,27 @@ class Recorded:
 
 
 @attrs.frozen
+class Slowed:
+    """Another process, with all its gaps longer by one factor: less traffic, as bursty as before.
+
+    :ivar arrivals: the process.
+    :ivar factor: positive; below 1 it becomes faster.
+    """
+
+    arrivals: Arrivals
+    factor: float = attrs.field(validator=POSITIVE)
+
+    @property
+    def rate(self) -> float:
+        """Its rate over the factor."""
+        return self.arrivals.rate / self.factor
+
+    def times(self, chance: random.Random) -> Iterator[float]:
+        """Its times, multiplied by the factor."""
+        return (at * self.factor for at in self.arrivals.times(chance))
+
+
+@attrs.frozen
 class ClosedLoop:
     """Users of whom each asks again after its answer and a pause. No process in open loop: what comes when depends on
     the answers.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import attrs
 
-from ..checks import NOT_NEGATIVE
+from ..checks import NOT_NEGATIVE, POSITIVE
 from ..errors import UsageError
 from .distributions import as_tuple, how_many
 
@@ -68,6 +68,21 @@ class Trace:
         if first >= last:
             raise UsageError(f"the trace has no request from {start:g} s to {end:g} s")
         return Trace(row._replace(at=row.at - start) for row in self.rows[first:last])
+
+    def halves(self, width: float) -> tuple[Trace, Trace]:
+        """Every other window of a width, and the windows between them; each half moved together, without the gaps.
+
+        What is found in one half can be tried on the other, which has had no part in it.
+
+        :param width: in seconds; many times as long as an answer takes, so that few requests lose their neighbours.
+        :raises UsageError: if a half has no requests.
+        """
+        POSITIVE.check("width", width)
+        halves: tuple[list[Row], list[Row]] = ([], [])
+        for row in self.rows:
+            number = int(row.at // width)
+            halves[number % 2].append(row._replace(at=row.at - (number + 1) // 2 * width))
+        return Trace(halves[0]), Trace(halves[1])
 
 
 def read(path: str | os.PathLike[str]) -> Trace:

@@ -98,6 +98,11 @@ class Demands(Protocol):
         """The variance of those seconds over their squared mean."""
         ...
 
+    @property
+    def mean_tokens(self) -> float:
+        """The expected tokens of a question and its answer together."""
+        ...
+
 
 def _draws(distribution: Distribution, seed: int, purpose: str) -> Iterator[float]:
     stream = chance(seed, purpose)
@@ -144,6 +149,11 @@ class Service:
         return variance / self.mean**2 if self.mean else 0.0
 
     @property
+    def mean_tokens(self) -> float:
+        """The expected tokens of a question and its answer together."""
+        return self.tokens.mean + self.input_tokens.mean
+
+    @property
     def _streamed(self) -> float:
         return self.tokens.mean * self.seconds_per_token.mean
 
@@ -171,8 +181,8 @@ class Replayed:
 
     @functools.cached_property
     def _as_drawn(self) -> Service:
-        tokens = Empirical(row.output_tokens for row in self.trace.rows)
-        return Service(self.first_byte, tokens, self.seconds_per_token)
+        outputs, inputs = (Empirical(row[column] for row in self.trace.rows) for column in (2, 1))
+        return Service(self.first_byte, outputs, self.seconds_per_token, inputs)
 
     @property
     def mean(self) -> float:
@@ -183,6 +193,11 @@ class Replayed:
     def squared_cv(self) -> float:
         """The variance of those seconds over their squared mean."""
         return self._as_drawn.squared_cv
+
+    @property
+    def mean_tokens(self) -> float:
+        """The mean tokens of a question and its answer together."""
+        return self._as_drawn.mean_tokens
 
 
 @attrs.frozen
@@ -204,16 +219,19 @@ class Workload:
         if self.cancelled and self.patience is None:
             raise UsageError("a Workload of which a share is cancelled needs a patience: seconds, as a Distribution")
 
-    def jobs(self, seed: int) -> Iterator[Job]:
-        """The requests of an open loop in the order in which they come; endless unless recorded.
+    def jobs(self, seed: int, seconds: float = math.inf) -> Iterator[Job]:
+        """The requests of an open loop in the order in which they come; endless unless recorded, or bounded.
 
+        :param seed: the experiment's seed.
+        :param seconds: only those that come before this.
         :raises UsageError: for a closed loop, where the answers say when a user asks next: see `draw`.
         """
         if isinstance(self.arrivals, ClosedLoop):
             raise UsageError(
                 "the requests of a ClosedLoop cannot be known beforehand: its answers decide when they come"
             )
-        return map(self.draw(seed), self.arrivals.times(chance(seed, "arrivals")))
+        times = self.arrivals.times(chance(seed, "arrivals"))
+        return map(self.draw(seed), itertools.takewhile(lambda at: at < seconds, times))
 
     def draw(self, seed: int, caller: str = "") -> Callable[[float], Job]:
         """What makes of an intended start the next request of a caller.

@@ -1,0 +1,342 @@
+"""The advisor: the least size that meets the target, in traffic that it has not seen; clamps, warnings, the search."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from statistics import fmean
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_pool import PoolConfig, UsageError, sizing
+from trio_pool.simulate import samples, workload
+from trio_pool.simulate.advise import Advice, advise, least
+from trio_pool.simulate.arrivals import Arrivals, ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
+from trio_pool.simulate.cautions import open_files
+from trio_pool.simulate.distributions import Constant, Exponential, Gamma, LogNormal, Uniform
+from trio_pool.simulate.estimates import Interval
+from trio_pool.simulate.outages import Outage
+from trio_pool.simulate.provider import VirtualProvider
+from trio_pool.simulate.samples import Traffic
+from trio_pool.simulate.traces import Row, Trace
+from trio_pool.simulate.trial import Trial, tried
+from trio_pool.simulate.workload import Service, Workload
+
+from .azure import conversations
+from .held_out import MINUTE, Unseen, pool_of
+
+__all__ = ["conversations"]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the requests, where a rough answer will do."""
+    monkeypatch.setattr(samples, "REQUESTS", samples.REQUESTS // 10)
+
+
+# ---- the least size ----
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+def test_the_search_finds_the_least_from_any_guess(answer: int, guess: int) -> None:
+    asked: list[int] = []
+
+    def is_enough(size: int) -> bool:
+        asked.append(size)
+        return size >= answer
+
+    assert least(is_enough, guess) == answer
+    assert len(set(asked)) == len(asked) <= 4 + 2 * math.log2(1 + abs(answer - guess))
+
+
+@pytest.mark.parametrize(("target", "wait"), [(0.05, 0.0), (0.01, 0.5)])
+def test_for_mmc_the_advice_is_the_closed_form(target: float, wait: float) -> None:
+    advice = advise(10, 1.0, target=target, wait=wait, check=0)
+    assert advice.size == advice.needed == sizing.servers_for(10, target, wait)
+    assert advice.config.max_connections_per_host == advice.size
+    assert (advice.is_met, advice.checked) == (True, None)
+    assert advice.load == pytest.approx(10)
+    assert advice.predicted == pytest.approx(sizing.wait_exceeds(advice.size, 10, wait))
+    assert advice.simulated.estimate == pytest.approx(advice.predicted, rel=0.25)
+
+
+BURSTS = Workload(OnOff(30.0, 2.0, 4.0, 12.0), Service(LogNormal(0.5, 1.0)))
+
+
+def test_for_bursts_and_tails_the_advice_holds_in_traffic_that_it_has_not_seen() -> None:
+    advice = advise(workload=BURSTS, target=0.05, check=2)
+    unseen = [Traffic(BURSTS).sample(seed, 3000) for seed in range(1000, 1004)]
+    with_it, with_one_fewer = (
+        fmean(sample.share_waiting(pool_of(size), 0) for sample in unseen) for size in (advice.size, advice.size - 1)
+    )
+    assert with_it <= 0.05
+    assert with_one_fewer > 0.05 * 0.85
+    assert advice.predicted < 0.0001  # the closed form sees no bursts
+    assert advice.checked == advice.simulated  # the whole client does what the line alone does
+
+
+def test_irregular_gaps_need_more_and_regular_ones_less(few: None) -> None:
+    clockwork, poisson, bursty = (advise(20, Constant(0.49), burstiness=cv, check=0).size for cv in (0, 1, 2))
+    assert clockwork == 10
+    assert clockwork < poisson < bursty
+
+
+def test_long_waits_are_more_where_service_times_differ_more(few: None) -> None:
+    regular, irregular = (advise(10, Gamma(1.0, cv), wait=1.0, target=0.05, check=0).size for cv in (0.2, 3.0))
+    assert regular < irregular
+
+
+# ---- a real hour ----
+
+
+@pytest.fixture(scope="module")
+def halves(conversations: Trace) -> tuple[Trace, Trace]:
+    return conversations.halves(MINUTE)
+
+
+@pytest.mark.parametrize("way", [1, -1], ids=["sized on the first", "sized on the second"])
+def test_sized_on_one_half_of_an_hour_the_pool_is_enough_for_the_other(halves: tuple[Trace, Trace], way: int) -> None:
+    seen, held = halves[::way]
+    advice = advise(workload=workload.trace(seen), target=0.01, check=0)
+    unseen = Unseen(held, held.seconds + 1)
+    assert advice.simulated.high <= 0.01
+    assert unseen.share_waiting(advice.size) <= 0.01
+    assert unseen.least(0.01) <= advice.size <= unseen.least(0.01) + 2
+
+
+def test_with_one_connection_fewer_the_target_would_not_be_sure(halves: tuple[Trace, Trace]) -> None:
+    traffic = Traffic(workload.trace(halves[0].window(0, 600)))
+    advice = advise(workload=traffic.workload, target=0.05, check=0)
+    shares = [sample.share_waiting(pool_of(advice.size - 1), 0.0) for sample in traffic.samples()]
+    assert traffic.interval(shares).high > 0.05
+
+
+def test_the_whole_client_agrees_about_the_hour(halves: tuple[Trace, Trace]) -> None:
+    unseen = Unseen(halves[1], 100.0)
+    assert unseen.share_by_client(18) == unseen._samples[0].share_waiting(pool_of(18), 0.0) > 0.1
+
+
+# ---- samples ----
+
+
+def test_a_recording_is_as_sure_as_another_one_of_its_length_is_like_it(few: None) -> None:
+    """The interval from one recording holds the share in the next, for nearly all pairs of recordings."""
+    config = pool_of(6)
+    held = 0
+    for seed in range(40):
+        process = Workload(Renewal(8.0, 1.2), Service(Exponential(0.5)))
+        offsets = [job.at for job in process.jobs(seed, 120)]
+        traffic = Traffic(attrs.evolve(process, arrivals=Recorded(offsets)))
+        shares = [sample.share_waiting(config, 0.0) for sample in traffic.samples()[:10]]
+        following = Traffic(process).sample(5000 + seed, 120)
+        held += traffic.interval(shares).holds(following.share_waiting(config, 0.0))
+    assert held >= 34
+
+
+def test_windows_of_a_recording_are_drawn_whole() -> None:
+    traffic = Traffic(Workload(Recorded([*range(3000)]), Service(Uniform(0.1, 0.2))))
+    assert traffic.window == pytest.approx(2999 / 30)
+    for sample in traffic.samples():
+        assert sample.since == 0
+        assert sample.starts.tolist() == sorted(sample.starts)
+        gaps = [after - before for before, after in itertools.pairwise(sample.starts)]
+        assert sum(gap == pytest.approx(1) for gap in gaps) >= len(gaps) - 29
+    first, second = traffic.samples()[:2]
+    assert first == traffic.samples()[0] != second
+
+
+def test_samples_of_a_process_are_long_and_leave_out_their_beginning(few: None) -> None:
+    traffic = Traffic(Workload(Poisson(5.0), Service(Exponential(1.0))), overhead=0.25)
+    sample, other = traffic.samples()[:2]
+    assert sample != other
+    assert len(sample.starts) - sample.since == pytest.approx(samples.REQUESTS, rel=0.1)
+    assert sample.starts[sample.since] == pytest.approx(traffic.seconds * samples.WARM_UP, rel=0.05)
+    assert fmean(sample.holds) == pytest.approx(traffic.hold, rel=0.1)
+    assert min(sample.holds) >= 0.25
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_samples_of_days_are_whole_days(factor: int, few: None) -> None:
+    day: Arrivals = Diurnal(10.0, 0.5, 1000.0)
+    traffic = Traffic(Workload(day if factor == 1 else Slowed(day, factor), Service(Constant(1.0))))
+    assert traffic.seconds * (1 - samples.WARM_UP) == pytest.approx(1000 * factor)
+
+
+PROCESSES: list[tuple[Arrivals, float]] = [
+    (Poisson(5.0), 4000),
+    (OnOff(20.0, 1.0, 2.0, 6.0), 4000),
+    (Renewal(5.0, 0), 4000),
+    (Poisson(5.0), 0),
+]
+
+
+def test_bursts_scatter_more_than_a_poisson_process_and_a_clock_less() -> None:
+    poisson, bursts, clock, nothing = (
+        Traffic(Workload(arrivals, Service(Constant(1.0)))).sample(1, seconds) for arrivals, seconds in PROCESSES
+    )
+    assert poisson.dispersion(4.0) == pytest.approx(1, abs=0.15)
+    assert bursts.dispersion(4.0) > 10
+    assert clock.dispersion(4.0) == pytest.approx(0, abs=0.01)
+    assert nothing.dispersion(4.0) == 1
+    assert nothing.share_waiting(pool_of(1), 0.0) == 0
+
+
+# ---- the whole client ----
+
+
+def test_a_trial_knows_what_a_round_trip_does() -> None:
+    """A connection that is on its way is a wait for nobody but the line; a request on its way holds its connection."""
+    service = Workload(Poisson(20.0), Service(Exponential(0.2)))
+    provider = VirtualProvider(round_trip=0.05, tls_round_trips=1, outages=(Outage(0.0, 1e6),), requests_per_minute=1)
+    config = pool_of(7)
+    known, ignored = (tried(config, Traffic(service, overhead), provider, 0.0, 2) for overhead in (0.05, 0.0))
+    assert abs(known.more.estimate) < 0.03 < ignored.more.estimate
+    assert set(known.outcomes) == {"answered"}  # neither the outage nor the limit is tried
+
+
+def test_what_a_trial_finds_is_added_to_what_is_known() -> None:
+    trial = Trial(Interval(0.01, -0.02, 0.04), outcomes=tried_nothing())
+    corrected = trial.corrected(Interval(0.01, 0.005, 0.015))
+    assert attrs.astuple(corrected) == pytest.approx((0.02, 0.0, 0.055))
+    assert trial.corrected(Interval(1.0, 1.0, 1.0)).high == 1.0
+
+
+def tried_nothing() -> Any:
+    return {}
+
+
+# ---- clamps and warnings ----
+
+LOTS = random.Random(1)
+MOMENTS = sorted(240 * LOTS.random() for _ in range(2399))
+TEN = Workload(Recorded([*MOMENTS, 240.0]), Service(Exponential(1.0)))  # a second, which need ten connections
+QUIET = PoolConfig(max_waiting=20)  # about which there is nothing to say
+
+
+def advice_for(**changes: Any) -> Advice:
+    return advise(**{"workload": TEN, "target": 0.2, "config": QUIET, "max_files": 1024, "check": 0, **changes})
+
+
+def test_where_nothing_is_amiss_there_is_no_warning() -> None:
+    advice = advice_for()
+    assert advice.warnings == ()
+    assert advice.is_met
+    assert advice.config == attrs.evolve(QUIET, max_connections=advice.size, max_connections_per_host=advice.size)
+
+
+WARNINGS: dict[str, dict[str, Any]] = {
+    "needs {needed} connections, and the provider serves 12 at once": {"provider": VirtualProvider(concurrency=12)},
+    "and the files that this process may open allow 11 at once": {"max_files": 75},
+    r"Raise the limit of open files \(`ulimit -n`\) by at least": {"max_files": 75},
+    "The load is 10 connections, and there are 8: the line only grows, until at least 20.0% of requests": {
+        "provider": VirtualProvider(concurrency=8)
+    },
+    r"acquire_timeout \(10 s\) is not less than total_timeout \(10 s\)": {
+        "config": attrs.evolve(QUIET, total_timeout=10.0)
+    },
+    "keepalive_timeout was 30 s, and the server closes idle connections after 5 s": {
+        "provider": VirtualProvider(keepalive_timeout=5.0)
+    },
+    "max_waiting was 1000, but {size} connections serve only {line} waiting requests within acquire_timeout": {
+        "config": PoolConfig()
+    },
+    "limits per minute let 5 requests per second through, of 10": {
+        "provider": VirtualProvider(requests_per_minute=300)
+    },
+    "limits per minute let 2 requests per second through, of 10": {
+        "provider": VirtualProvider(tokens_per_minute=6000),
+        "workload": attrs.evolve(TEN, service=Service(Exponential(0.1), Constant(20), input_tokens=Constant(30))),
+    },
+    "The recording is short for requests of 1 s": {"workload": attrs.evolve(TEN, arrivals=Recorded(MOMENTS[:100]))},
+    "In simulation .*% of requests ended with ReadTimeout, which is not for want of a connection": {
+        "config": attrs.evolve(QUIET, read_timeout=2.0),
+        "check": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("sentence", WARNINGS)
+def test_what_is_amiss_is_said(sentence: str) -> None:
+    advice = advice_for(**WARNINGS[sentence])
+    numbers = {"needed": advice.needed, "size": advice.size, "line": advice.size * 10}
+    for name, number in numbers.items():
+        sentence = sentence.replace(f"{{{name}}}", str(number))
+    with pytest.raises(AssertionError, match=sentence):
+        raise AssertionError(" ".join(advice.warnings))
+
+
+def test_the_provider_and_the_files_clamp_the_size_and_the_share_is_told() -> None:
+    free, clamped = advice_for(), advice_for(provider=VirtualProvider(concurrency=11))
+    assert free.needed == clamped.needed == free.size > clamped.size == 11
+    assert not clamped.is_met
+    assert clamped.simulated.estimate > 0.2
+    assert advice_for(max_files=70).size == 6
+    assert advice_for(max_files=3).size == 1
+    assert advice_for(provider=VirtualProvider(concurrency=500)).size == free.size
+
+
+def test_what_follows_from_figures_is_changed_in_the_configuration_and_nothing_else() -> None:
+    given = PoolConfig(read_timeout=7.0, acquire_timeout=3.0)
+    advice = advice_for(config=given, provider=VirtualProvider(keepalive_timeout=8.0))
+    assert advice.config == attrs.evolve(
+        given,
+        max_connections=advice.size,
+        max_connections_per_host=advice.size,
+        max_waiting=advice.size * 3,
+        keepalive_timeout=4.0,
+    )
+    announced = VirtualProvider(keepalive_timeout=8.0, announces_keepalive=True)
+    assert advice_for(provider=announced).config.keepalive_timeout == 30.0
+    patient = advice_for(config=PoolConfig(acquire_timeout=None))
+    assert patient.config.max_waiting == 1000
+
+
+def test_what_a_provider_does_not_let_through_needs_no_connection(few: None) -> None:
+    half = advise(20, 1.0, provider=VirtualProvider(requests_per_minute=600), check=0)
+    assert half.size == advise(10, 1.0, check=0).size
+    assert half.load == pytest.approx(10)
+    assert advise(10, 1.0, provider=VirtualProvider(requests_per_minute=600), check=0).warnings[1:] == ()
+
+
+def test_a_round_trip_holds_a_connection(few: None) -> None:
+    assert advise(10, 0.5, provider=VirtualProvider(round_trip=0.5), check=0).load == pytest.approx(10)
+
+
+def test_the_system_says_how_many_files_may_be_open() -> None:
+    assert open_files() >= 64
+
+
+# ---- nonsense ----
+
+NONSENSE: dict[str, dict[str, Any]] = {
+    "traffic needs a rate and a service time, or a workload": {"workload": None},
+    "traffic is a rate and a service time, or a workload, not both": {"rate": 5},
+    "rate must be a positive number, not 0": {"workload": None, "rate": 0, "service": 1.0},
+    "service must be a positive number, not -1": {"workload": None, "rate": 5, "service": -1},
+    "Renewal.cv must be 0, or a number from 0.001": {"workload": None, "rate": 5, "service": 1, "burstiness": -1},
+    "target must be a probability between 0 and 1, not 1": {"target": 1},
+    r"wait must be from 0 to acquire_timeout \(10\), not 11": {"wait": 11},
+    "wait must be from 0": {"wait": -1},
+    "check must be a whole number of at least 0, not -1": {"check": -1},
+    r"never need more connections than they are \(7\)": {
+        "workload": Workload(ClosedLoop(7, Constant(1)), Service(Constant(1)))
+    },
+    "it has no length, and so no rate": {"workload": workload.trace(Trace([Row(0, 1, 1)]))},
+    "the mean seconds of a request must be a positive number, not 0": {
+        "workload": Workload(Poisson(1), Service(Constant(0)))
+    },
+    "a sample of this traffic would be 9.6e.08 requests in 9.6e.04 s, and 500000 are the most": {
+        "workload": Workload(Diurnal(10_000, 0.5), Service(Constant(1)))
+    },
+}
+
+
+@pytest.mark.parametrize("sentence", NONSENSE)
+def test_nonsense_is_refused(sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        advice_for(**NONSENSE[sentence])

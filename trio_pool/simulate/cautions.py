@@ -1,0 +1,172 @@
+"""What is amiss with a pool's size or configuration for some traffic, in words."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from ..config import PoolConfig
+from .estimates import Interval
+from .provider import VirtualProvider
+from .result import cause_of
+from .samples import Traffic
+from .trial import Trial
+
+SHORT_WINDOW = 5.0  # mean service times: what a recording's windows should have
+
+
+def open_files() -> float:
+    """How many files this process may open (`ulimit -n`); `math.inf` where the system does not say."""
+    if sys.platform == "win32":
+        return math.inf
+    import resource  # of Unix alone
+
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit
+
+
+def line_that_is_served(size: float, hold: float, patience: float) -> float:
+    """How many in line a pool of a size serves before they give up."""
+    return math.floor(size * patience / hold) if patience < math.inf else math.inf
+
+
+def kept_by_server(provider: VirtualProvider | None) -> float:
+    """The seconds of idleness after which the server closes a connection without having said so."""
+    if provider is None or provider.keepalive_timeout is None or provider.announces_keepalive:
+        return math.inf
+    return provider.keepalive_timeout
+
+
+@attrs.frozen(kw_only=True)
+class Case:
+    """What is known when warnings are due.
+
+    :ivar given: the configuration as it was.
+    :ivar advised: as it is advised.
+    :ivar provider: who answers, or None.
+    :ivar offered: the traffic that was asked about.
+    :ivar traffic: what of it the provider's limits per minute let through.
+    :ivar needed: the least size that meets the target.
+    :ivar files: how many connections the process's files are enough for.
+    :ivar target: the share of requests that may wait too long.
+    :ivar simulated: the share that does, in simulation of the line.
+    :ivar trial: how the whole client did, if it was asked.
+    """
+
+    given: PoolConfig
+    advised: PoolConfig
+    provider: VirtualProvider | None
+    offered: Traffic
+    traffic: Traffic
+    needed: int
+    files: float
+    target: float
+    simulated: Interval
+    trial: Trial | None
+
+    @property
+    def size(self) -> int:
+        """The advised size."""
+        return int(self.advised.max_connections)
+
+    @property
+    def load(self) -> float:
+        """The connections that are busy on average, if there are enough."""
+        return self.traffic.rate * self.traffic.hold
+
+
+def cautions(case: Case) -> tuple[str, ...]:
+    """All that is amiss, a sentence or two for each."""
+    return tuple(sentence for look in _LOOKS for sentence in look(case))
+
+
+def _limits_per_minute(case: Case) -> Iterator[str]:
+    if case.traffic.rate < case.offered.rate:
+        yield (
+            f"The provider's limits per minute let {case.traffic.rate:.3g} requests per second through, of "
+            f"{case.offered.rate:.3g}. The others are refused or wait for the limits, whatever the size is; it is for "
+            "those that are let through."
+        )
+
+
+def _clamped(case: Case) -> Iterator[str]:
+    if case.size < case.needed:
+        who = "the provider serves" if case.size < case.files else "the files that this process may open allow"
+        yield (
+            f"The target needs {case.needed} connections, and {who} {case.size} at once. With those "
+            f"{case.simulated.estimate:.2%} of requests wait too long or get no connection, not {case.target:.2%}."
+        )
+
+
+def _files(case: Case) -> Iterator[str]:
+    if case.needed > case.files:
+        yield f"Raise the limit of open files (`ulimit -n`) by at least {case.needed - case.files:g}."
+
+
+def _load(case: Case) -> Iterator[str]:
+    if case.load >= case.size:
+        yield (
+            f"The load is {case.load:.3g} connections, and there are {case.size}: the line only grows, until at least "
+            f"{1 - case.size / case.load:.1%} of requests are refused or give up. Only fewer or shorter requests help."
+        )
+
+
+def _acquire_and_total(case: Case) -> Iterator[str]:
+    config = case.advised
+    if config.acquire_timeout >= config.total_timeout:
+        yield (
+            f"acquire_timeout ({config.acquire_timeout:g} s) is not less than total_timeout "
+            f"({config.total_timeout:g} s): a request can spend all its time in line, and never ends with PoolTimeout."
+        )
+
+
+def _keepalive(case: Case) -> Iterator[str]:
+    server = kept_by_server(case.provider)
+    if case.given.keepalive_timeout >= server:
+        yield (
+            f"keepalive_timeout was {case.given.keepalive_timeout:g} s, and the server closes idle connections after "
+            f"{server:g} s without saying so: requests would be sent into closed connections. It is now "
+            f"{case.advised.keepalive_timeout:g} s."
+        )
+
+
+def _line(case: Case) -> Iterator[str]:
+    if case.advised.max_waiting < case.given.max_waiting:
+        yield (
+            f"max_waiting was {case.given.max_waiting:g}, but {case.size} connections serve only "
+            f"{case.advised.max_waiting:g} waiting requests within acquire_timeout ({case.given.acquire_timeout:g} s); "
+            "the others could only time out. It is now that."
+        )
+
+
+def _recording(case: Case) -> Iterator[str]:
+    if case.traffic.is_recorded and case.traffic.window < SHORT_WINDOW * case.traffic.hold:
+        yield (
+            f"The recording is short for requests of {case.traffic.hold:.3g} s: what it says about the next one is "
+            "rough. Take one that is ten times as long."
+        )
+
+
+def _other_ends(case: Case) -> Iterator[str]:
+    outcomes = case.trial.outcomes if case.trial else Counter[str]()
+    for outcome, count in sorted(outcomes.items()):
+        if cause_of(outcome) not in ("answered", "refused") and outcome != "PoolTimeout":
+            share = count / outcomes.total()
+            yield f"In simulation {share:.2%} of requests ended with {outcome}, which is not for want of a connection."
+
+
+_LOOKS: tuple[Callable[[Case], Iterator[str]], ...] = (
+    _limits_per_minute,
+    _clamped,
+    _files,
+    _load,
+    _acquire_and_total,
+    _keepalive,
+    _line,
+    _recording,
+    _other_ends,
+)

@@ -1,0 +1,71 @@
+"""The whole client, tried with an advised configuration, beside the line alone with the same requests.
+
+The line alone is simulated for long, and its probability is known well. The whole client is a hundred times slower, but
+what it does differently (dials, time on the way, timeouts that cut answers short) shows in few requests, since chance
+does the same to both. So the client's probability is the line's, plus the mean difference of the two (a control
+variate: Law, "Simulation Modeling and Analysis", 2015, section 11.4).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+from ..config import PoolConfig
+from .estimates import Interval, paired_difference
+from .experiment import Experiment
+from .provider import VirtualProvider
+from .result import Result
+from .samples import Traffic
+
+REQUESTS = 1000  # with each seed, beyond those of the warm-up
+WARM_UP = 5.0  # mean service times
+ROUNDING = 1e-9  # seconds
+
+
+@attrs.frozen
+class Trial:
+    """What came of it.
+
+    :ivar more: by how much more requests of the whole client wait too long than of the line alone.
+    :ivar outcomes: of the client's requests, as in `record`.
+    """
+
+    more: Interval
+    outcomes: Counter[str]
+
+    def corrected(self, alone: Interval) -> Interval:
+        """The whole client's probability, out of what is known of the line's."""
+        ends = (alone.estimate + self.more.estimate, alone.low + self.more.low, alone.high + self.more.high)
+        return Interval(*(min(max(end, 0.0), 1.0) for end in ends))
+
+
+def tried(config: PoolConfig, traffic: Traffic, provider: VirtualProvider | None, wait: float, seeds: int) -> Trial:
+    """Run both.
+
+    :param config: as it is advised.
+    :param traffic: as it is let through.
+    :param provider: taken at its best: without limits per minute, outages and brownouts.
+    :param wait: what is too long, in seconds; beyond the time of a dial, which the client counts as a wait too.
+    :param seeds: how many runs, at least 1.
+    """
+    provider = attrs.evolve(
+        provider or VirtualProvider(), requests_per_minute=None, tokens_per_minute=None, outages=(), brownouts=()
+    )
+    wait += provider.resolve_seconds + provider.round_trip + provider.secure_seconds
+    warm_up = 0.0 if traffic.is_recorded else WARM_UP * traffic.hold
+    seconds = warm_up + REQUESTS / traffic.rate
+    experiment = Experiment(config, traffic.workload, (provider,), seconds=seconds, warm_up=warm_up)
+    results = [attrs.evolve(experiment, seed=seed).run() for seed in range(seeds)]
+    alone = [traffic.sample(seed, seconds, warm_up).share_waiting(config, wait) for seed in range(seeds)]
+    return Trial(
+        paired_difference(alone, [_share_waiting(result, wait) for result in results]),
+        sum((Counter(result.outcomes) for result in results), Counter()),
+    )
+
+
+def _share_waiting(result: Result, wait: float) -> float:
+    late = sum(each > wait + ROUNDING for each in result.waits)
+    lost = result.outcomes.get("PoolFull", 0) + result.outcomes.get("PoolTimeout", 0)
+    return (late + lost) / max(result.requests, 1)
