@@ -46,7 +46,7 @@ SECONDS = Finite(min=0, max=86_400, min_open=True)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def command() -> None:
-    """The connection pool for trio: fetch a URL, or see what a pool and failover are worth."""
+    """The connection pool for trio: fetch a URL, see what a pool is worth, or try one in virtual time."""
 
 
 def _field(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[tuple[str, str]]:

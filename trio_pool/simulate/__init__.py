@@ -1,5 +1,6 @@
 """Pool experiments: the real pool and client on a virtual network under a virtual clock."""
 
+from .advise import Advice, advise
 from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal
 from .distributions import (
     Constant,
@@ -23,6 +24,7 @@ from .watch import InvariantBroken
 from .workload import Service, Workload
 
 __all__ = [
+    "Advice",
     "Blackhole",
     "Brownout",
     "Bursts",
@@ -58,6 +60,7 @@ __all__ = [
     "Uniform",
     "VirtualProvider",
     "Workload",
+    "advise",
     "compare",
     "sweep",
 ]
