@@ -55,7 +55,7 @@ def compared() -> Comparison:
 @lru_cache(maxsize=1)
 def swept() -> Sweep:
     base = next(iter(scenario().cases.values())).experiment
-    return run_sweep(base, {"max_connections_per_host": [1, 3], "max_waiting": [0, 5]}, seeds=[0])
+    return run_sweep(base, {"max_connections_per_host": [1, 30], "max_waiting": [0, 5]}, seeds=[0])
 
 
 # ---- figures in words ----
@@ -157,7 +157,8 @@ def test_outcomes_are_counted_in_the_order_of_causes() -> None:
 def test_rows_for_settings() -> None:
     table = tables.of_points(swept())
     assert table.header[:3] == ("max_connections_per_host", "max_waiting", "answered")
-    assert [row[:2] for row in table.rows] == [("1", "0"), ("1", "5"), ("3", "0"), ("3", "5")]
+    assert [row[:2] for row in table.rows] == [("1", "0"), ("1", "5"), ("30", "0"), ("30", "5")]
+    assert (table.names, tables.of_cases(compared().results).names) == (2, 1)
     assert len(tables.of_cases(compared().results).rows) == 2
 
 

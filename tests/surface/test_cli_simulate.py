@@ -20,6 +20,8 @@ from trio_pool.simulate import Experiment, InvariantBroken
 from trio_pool.simulate.scenario import load
 from trio_pool.sizing import servers_for
 
+from .test_import_cost import imported_by
+
 SCENARIO = """
 title = "A small one"
 seconds = 5
@@ -229,6 +231,10 @@ def test_an_interrupt_is_told_by_the_status(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr("trio_pool.cli.simulate.played", interrupt)
     status, out, err = run("simulate", "small.toml")
     assert (status, out, err.strip()) == (130, "", "")
+
+
+def test_other_commands_do_not_import_experiments() -> None:
+    assert not [name for name in imported_by("import trio_pool.cli.app") if name.startswith("trio_pool.simulate")]
 
 
 # ---- size ----
