@@ -138,8 +138,10 @@ def _slices(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def as_it_is(piece: bytes) -> tuple[bytes, ...]:
+    """What a piece is turned into where nothing else was asked for."""
     return (piece,) if piece else ()
 
 
 def nothing() -> tuple[()]:
+    """What follows the last piece."""
     return ()

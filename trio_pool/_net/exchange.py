@@ -156,22 +156,16 @@ class Exchange:
             await self.pace(0)
         elif not connection.ends_waits:
             await self.wait(self._stream.wait_readable, due, ReadTimeout)
-        else:  # as `wait`, in one piece: nearly every request comes this way, most of them once
-            if due > self.deadline:
-                due = self.deadline
-            before, connection.due = connection.due, due
-            if due < connection.armed:
-                connection.watch(connection)
+        else:  # as `wait`, without a coroutine of its own: nearly every request comes this way
+            due = min(due, self.deadline)
+            before = self._arm(due)
             try:
                 await self._stream.wait_readable()  # nobody answers before being asked
             except (trio.ClosedResourceError, trio.BusyResourceError) as error:
                 self._explain(error)
             finally:
                 connection.due = before
-            if connection.is_overdue:
-                raise self.timed_out(None if due == self.deadline else ReadTimeout)
-            connection.yielded_at = connection.now()
-            connection.unyielded = 0
+            self._has_waited(due, ReadTimeout)
             self.receive_nowait()
             if self.events and type(head := self.events[0]) is Head:
                 self.head, self.head_at = head, connection.yielded_at
