@@ -304,3 +304,9 @@ def test_a_storm_has_everything() -> None:
     assert {"answered", "PoolFull", "cancelled", "ReadError"} <= result.outcomes.keys()
     assert {"dead", "unusable", "max_requests"} <= result.statistics.evictions.keys()
     assert (result.statistics.leased, result.statistics.waiting) == (0, 0)
+
+
+def test_those_who_are_served_in_the_same_moment_overtake_nobody() -> None:
+    offsets = [0.0] * 10 + [number / 97 for number in range(1, 97)]
+    result = run(PoolConfig(max_connections_per_host=10, acquire_timeout=None), at(*offsets, seconds=1.1))
+    assert result.answered == 106

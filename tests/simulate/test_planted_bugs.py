@@ -46,6 +46,7 @@ FOUND = [
     ),
     (STORMY, "statistics drift: failed dials", "dials are lost from the books"),
     (CROWDED, "lost wake-up: nothing is ever evicted", "an idle connection could be evicted"),
+    (CROWDED, "grant past the expiry", "the pool turns in circles"),
     (CROWDED, "an expired connection is granted", "was used after its lifetime"),
     (CROWDED, "nobody is asked to look at what expires", "should have been closed"),
 ]

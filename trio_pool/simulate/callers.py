@@ -169,8 +169,7 @@ class Callers:
         timings = response.timings
         visit.wait = timings.waited + sum(attempt.waited for attempt in visit.attempts)
         if timings.reused:
-            asked = response._asked_at
-            self._watch.served(visit.host, asked, asked + timings.waited)
+            self._watch.served(visit.host, response._asked_at, response._exchange.started_at)
 
     async def _read(self, response: Response, job: Job) -> None:
         if not job.tokens:

@@ -18,8 +18,11 @@ from ..pool import Pool
 from .audit import Audit
 from .network import VirtualNetwork
 
-CIRCLES = 2**17
-"""Task steps after which time must have moved."""
+CIRCLES = 2**14
+"""Task steps after which time is looked at."""
+
+STEPS = 20
+"""What a task may need at one moment, when all of them have something to do in it."""
 
 
 class InvariantBroken(AssertionError):
@@ -59,7 +62,8 @@ class Watch(trio.abc.Instrument):
         self._watched: tuple[Slots, VirtualNetwork] | None = None
         self._audit: Audit | None = None
         self._before: tuple[int, ...] = ()
-        self._then = -1.0
+        self._then = -1.0  # when time was looked at
+        self._still = 0  # steps in which it has not moved
 
     def begin(self, pool: Pool, network: VirtualNetwork) -> None:
         """From now on."""
@@ -121,9 +125,10 @@ class Watch(trio.abc.Instrument):
 
     def _check_time(self) -> None:
         now = trio.current_time()
-        if now == self._then:
-            self.fail(f"the pool turns in circles: no time passed in {CIRCLES:,} task steps")
+        self._still = self._still + CIRCLES if now == self._then else 0
         self._then = now
+        if self._still > STEPS * trio.lowlevel.current_statistics().tasks_living:
+            self.fail(f"the pool turns in circles: no time passed in {self._still:,} task steps")
 
 
 # ---- what must hold after every step ----
