@@ -17,6 +17,7 @@ from .client import Client, open_client
 from .config import PoolConfig, Timeouts
 from .errors import (
     AddressRefused,
+    CertificateRefused,
     ConnectError,
     ConnectTimeout,
     DecodingError,
@@ -68,6 +69,7 @@ def __getattr__(name: str) -> _Any:
 
 __all__ = [
     "AddressRefused",
+    "CertificateRefused",
     "Client",
     "ConnectError",
     "ConnectTimeout",

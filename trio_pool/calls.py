@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from .config import Timeouts
 from .errors import UsageError
-from .headers import SECRET, CheckedHeaders, RawHeaders, encode_headers
+from .headers import SECRET, CheckedHeaders, RawHeaders
 from .messages import IDEMPOTENCY_KEY, Request, RequestOptions, form, iter_once
 from .providers import Provider
 
@@ -27,6 +27,9 @@ SECRET_PARAMETERS = frozenset({"key", "api_key", "api-key", "apikey", "access_to
 CHARACTERS_A_TOKEN = 4
 """Bytes of a request's body that are about one token: OpenAI's and Anthropic's rule of thumb for English."""
 
+MOST_TOKENS = 10**7
+"""No answer has more, whatever a body allows for."""
+
 _MOST = ("max_completion_tokens", "max_output_tokens", "max_tokens", "maxOutputTokens")
 
 
@@ -37,27 +40,40 @@ class Call:
     :param url: relative.
     :param options: see `RequestOptions`.
     :param headers: all that are sent, but those of the upstream.
+    :param credentials: the names of header fields that must not be among them, in lower case.
     :raises UsageError: credentials are among them, or its timeouts are none.
+    :raises TypeError: there is no such option.
     """
 
-    def __init__(self, method: str, url: str, options: RequestOptions, headers: RawHeaders) -> None:
-        check_credentials(headers, "a request to upstreams")
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        options: RequestOptions,
+        headers: RawHeaders,
+        credentials: frozenset[bytes] = CREDENTIALS,
+    ) -> None:
+        check_credentials(headers, credentials, "a request to upstreams")
+        unknown = options.keys() - RequestOptions.__annotations__
+        if unknown:
+            raise TypeError(f"a request has no option {min(unknown)!r}")
         self.method = method
         self.timeouts = options.get("timeouts")
         if self.timeouts is not None and not isinstance(cast("Any", self.timeouts), Timeouts):
             raise UsageError(f"timeouts must be Timeouts, not {type(self.timeouts).__name__}")
         self._url = url.lstrip("/")
-        self._options = options
         self._headers = headers
-        self._check_query(url, options)
+        params, data = form(options.get("params")), options.get("data")
+        self._options: Any = {**options, "params": params, "data": None if data is None else form(data)}
+        self._check_query(url, params)
         own = {name.lower() for name, _ in headers}
         self.is_allowed = bool(options.get("retry_unsafe")) or IDEMPOTENCY_KEY in own
         content: Any = options.get("content")
         self.can_be_repeated = not hasattr(content, "__aiter__") or not iter_once(content)
 
-    def _check_query(self, url: str, options: RequestOptions) -> None:
+    def _check_query(self, url: str, params: list[tuple[str, str]]) -> None:
         names = [name for name, _ in parse_qsl(url.partition("?")[2].partition("#")[0], keep_blank_values=True)]
-        names += [name for name, _ in form(options.get("params"))]
+        names += [name for name, _ in params]
         found = sorted({name for name in names if name.lower() in SECRET_PARAMETERS})
         if found:
             raise UsageError(f"a request to upstreams has the parameter {found[0]!r}: each upstream has its own key")
@@ -65,7 +81,9 @@ class Call:
     @property
     def tokens(self) -> float:
         """About how many it will use: what its body says, and as much as it allows for the answer."""
-        body: Any = self._options.get("json")
+        body, content = self._options.get("json"), self._options.get("content")
+        if isinstance(content, (bytes, str)):
+            return len(content) / CHARACTERS_A_TOKEN
         if not isinstance(body, Mapping):
             return 0.0
         try:
@@ -80,15 +98,13 @@ class Call:
         """The request for one upstream.
 
         :param base: its base URL.
-        :param fields: its own header fields; the caller's come first where a name is in both, but for the key.
+        :param fields: its own header fields; the caller's come first where a name is in both.
         :param models: its names for models.
         :param provider: its provider.
         :raises UsageError, LocalProtocolError: it cannot be sent.
         """
-        key = provider.key_header.lower().encode()
-        own = {name.lower() for name, _ in self._headers} - {key}
-        headers = [field for field in self._headers if field[0].lower() != key]
-        headers += [field for field in fields if field[0].lower() not in own]
+        own = {name.lower() for name, _ in self._headers}
+        headers = self._headers + [field for field in fields if field[0].lower() not in own]
         rest: Any = {name: value for name, value in self._options.items() if name in _PASSED_ON}
         if provider.model_in_body:
             rest["json"] = _renamed(rest.get("json"), models)
@@ -98,21 +114,14 @@ class Call:
 _PASSED_ON = ("params", "content", "json", "data", "target", "retry_unsafe")
 
 
-def check_credentials(headers: RawHeaders, where: str) -> None:
+def check_credentials(headers: RawHeaders, credentials: frozenset[bytes], where: str) -> None:
     """Refuse credentials.
 
     :raises UsageError: there are some.
     """
-    found = sorted({name.decode() for name, _ in headers if name.lower() in CREDENTIALS})
+    found = sorted({name.decode() for name, _ in headers if name.lower() in credentials})
     if found:
         raise UsageError(f"{where} has the header {found[0]!r}: each upstream has its own key")
-
-
-def checked(headers: Any) -> RawHeaders:
-    """Headers, without credentials."""
-    raw = encode_headers(headers)
-    check_credentials(raw, "a client with upstreams")
-    return raw
 
 
 def _renamed(body: Any, models: Mapping[str, str]) -> Any:
@@ -127,4 +136,4 @@ def _most_tokens(body: Mapping[str, Any]) -> float:
     inner = body.get("generationConfig")
     places = [body, cast("Mapping[str, Any]", inner)] if isinstance(inner, Mapping) else [body]
     found = [place[name] for place in places for name in _MOST if isinstance(place.get(name), int)]
-    return max(found, default=0)
+    return float(min(max([0, *found]), MOST_TOKENS))

@@ -20,7 +20,7 @@ from ._wire.fast_codec import plain_head
 from .config import PoolConfig
 from .errors import RemoteProtocolError, TooManyRedirects, TrioPoolError, UnsupportedProtocol, UsageError
 from .events import Observer
-from .headers import SECRET, CheckedHeaders, HeaderTypes, RawHeaders, encode_headers
+from .headers import CheckedHeaders, HeaderTypes, RawHeaders, encode_headers, is_secret
 from .messages import IDEMPOTENCY_KEY, Held, Request, RequestOptions
 from .pool import Pool, open_pool
 from .response import Response, Streaming
@@ -36,7 +36,6 @@ MAX_REDIRECTS = 20
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CREDENTIALS = frozenset(name.encode() for name in SECRET)
 _OF_A_BODY = frozenset(
     {
         b"content-length",
@@ -127,7 +126,7 @@ class Client:
         self._loop: Attempts | None = None  # once it was needed
         self._served = 0  # requests until then
         self._hedges = hedging
-        self._fleet = self._assemble(list(upstreams), headers) if upstreams else None
+        self._fleet = self._assemble(list(upstreams)) if upstreams else None
         self._bare = lru_cache(maxsize=1024)(self._prepare)  # programs ask the same URLs again
 
     def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Streaming:
@@ -250,20 +249,23 @@ class Client:
         key = _key_of(options)
         if key is not None and not any(name.lower() == IDEMPOTENCY_KEY for name, _ in own):
             own += encode_headers([("Idempotency-Key", key)])
-        call = Call(method, url, options, _merge(self._headers.raw, own))
+        call = Call(method, url, options, _merge(self._headers.raw, own), fleet.credentials)
         response = await GroupWay(self._attempts, fleet, call, hedges=self._hedges).go()
         if not self._follows:
             return response
         return await self._follow_on(response, started + self.pool.config.limits_for(call.timeouts).total)
 
-    def _assemble(self, upstreams: list[Upstream], headers: HeaderTypes) -> Fleet | None:
+    def _assemble(self, upstreams: list[Upstream]) -> Fleet | None:
         if self._base_url is not None:
             raise UsageError("a client has a base_url or upstreams, not both")
-        from .calls import checked
+        from .calls import check_credentials
         from .fleet import Fleet
 
-        checked(headers)
-        return Fleet(self.pool, upstreams) if upstreams else None
+        if not upstreams:
+            return None
+        fleet = Fleet(self.pool, upstreams, self._hook)
+        check_credentials(self._headers.raw, fleet.credentials, "a client with upstreams")
+        return fleet
 
     def _prepare(self, method: str, url: str) -> Request:
         """A request without any options, to be sent again and again."""
@@ -321,7 +323,7 @@ def redirected(request: Request, status_code: int, location: str) -> Request:
         raise UsageError(f"the redirect to {redact(url)} needs the streamed body again", origin=request.origin)
     is_at_home = _address(target_of(url).origin) == _address(request.origin)
     if not is_at_home:
-        dropped |= _CREDENTIALS
+        dropped |= {name.lower() for name, _ in request.raw_headers if is_secret(name.decode())}
     kept = [(name, value) for name, value in request.raw_headers if name.lower() not in dropped]
     onward = Request(method, url, headers=kept, content=content)
     onward.timeouts = request.timeouts

@@ -108,6 +108,10 @@ class TLSError(ConnectError):
     """The TLS handshake failed: the certificate, the version, or the peer's refusal."""
 
 
+class CertificateRefused(TLSError):
+    """The peer's certificate does not verify. It will not at the next try either: a client tries another upstream."""
+
+
 class AddressRefused(ConnectError):
     """The address policy refused every address of the host."""
 
@@ -167,11 +171,15 @@ class StatusError(TrioPoolError):
         self.status_code = status_code
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild_status_error, (self.what, self.status_code), self.__dict__
+        return _rebuild_status_error, (type(self), self.what, self.status_code), self.__dict__
 
 
-def _rebuild_status_error(what: str, status_code: int) -> StatusError:
-    return StatusError(what, status_code=status_code)
+def _rebuild_status_error(kind: type[StatusError], what: str, status_code: int) -> StatusError:
+    return kind(what, status_code=status_code)
+
+
+class QuotaExceeded(StatusError):
+    """`raise_for_status` was called on an answer that says that a quota is spent; trying again does not help."""
 
 
 class RateLimited(TrioPoolError):
@@ -182,10 +190,6 @@ class RateLimited(TrioPoolError):
     """
 
     retry_after: float | None = None
-
-
-class QuotaExceeded(TrioPoolError):
-    """The provider's quota is spent; trying again does not help."""
 
 
 class StreamIncomplete(TrioPoolError):

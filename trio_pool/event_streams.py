@@ -270,6 +270,8 @@ class EventStream:
         error.event, error.codes = self._last, complaint.codes
         error.status_code, error.retry_after = complaint.status, complaint.wait
         self._failure = error
+        if self._response._complain is not None:
+            self._response._complain(complaint)
         self._response.close()
 
     def finish(self) -> tuple[()]:

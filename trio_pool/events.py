@@ -67,9 +67,10 @@ class AttemptStarted(NamedTuple):
 
 
 class AttemptEnded(NamedTuple):
-    """A try has failed, or its response has begun and is known to be one.
+    """A try has failed, or its response has begun and is known to be one. Each that was started is ended once.
 
-    :ivar attempt: all that is known of it.
+    :ivar attempt: all that is known of it. One that was given up has the result "cancelled": its caller was cancelled,
+        its rival won, or a pause began before it was sent.
     """
 
     attempt: Attempt
@@ -102,7 +103,8 @@ class FailedOver(NamedTuple):
 class GaveUp(NamedTuple):
     """A request has failed, or its answer is no success, and there will be no other try.
 
-    :ivar reason: why not, such as "nothing to retry", "no tries left", "may have been processed" or "budget spent".
+    :ivar reason: why not, such as "nothing to retry", "no tries left", "may have been processed" or "budget spent";
+        or the name of the error that kept it from being tried, such as "RateLimited".
     :ivar attempts: all its tries.
     """
 

@@ -15,7 +15,7 @@ import trio
 
 from . import events
 from ._core.dialects import Complaint, Dialect, StreamJudge
-from ._core.outcomes import Kind, Outcome
+from ._core.outcomes import Outcome, outcome_of
 from ._core.permits import Permit
 from ._core.retry import Repeatable
 from ._net.exchange import DRAIN_LIMIT
@@ -26,7 +26,7 @@ from .fleet import Fleet, endpoint_of
 from .messages import Held, Request
 from .response import Response
 from .sse import EventParser
-from .tries import Try, prepared
+from .tries import Try
 from .turnstile import Turnstile, name_of
 from .ways import Way
 
@@ -57,13 +57,18 @@ class GroupWay(Way):
     def _new_try(self, permit: Permit | None, now: float) -> Try:
         assert permit is not None
         endpoint = endpoint_of(permit.member)
-        return Try(endpoint.name, endpoint.provider.retry, permit, now, now - self._idle_since)
+        return Try(endpoint.name, endpoint.provider.retry, permit, now, now - self._journal.idle_since)
 
     async def _ready(self, permit: Permit | None) -> Request:
         assert permit is not None
-        request = await prepared(await self._fleet.request(permit, self._call), self._attempts.prepare)
+        request = await self._fleet.request(permit, self._call)
         request.guard = partial(_guard, self._turnstile, permit)
         return request
+
+    async def _outcome(self, done: Try, response: Response) -> Outcome:
+        assert done.permit is not None
+        response._provider = endpoint_of(done.permit.member).provider  # whatever comes of it: its reader must know
+        return await super()._outcome(done, response)
 
     async def _look_at_events(self, done: Try, response: Response) -> Outcome:
         status = response.status_code
@@ -75,14 +80,11 @@ class GroupWay(Way):
         due = (exchange.sent_at or done.started) + exchange.limits.first_byte
         seen = await response._foresee(lambda data: first_sign(dialect, data) is not None, DRAIN_LIMIT, due)
         complaint = first_sign(dialect, seen)
-        if not isinstance(complaint, Complaint):
-            return Outcome(status=status)
-        return Outcome(status=complaint.status or 500, codes=complaint.codes, wait=complaint.wait)
+        return outcome_of(complaint) if isinstance(complaint, Complaint) else Outcome(status=status)
 
     def _serve(self, done: Try) -> Response:
         assert done.permit is not None
         response = super()._serve(done)
-        response._provider = endpoint_of(done.permit.member).provider
         if self._fleet.counts_tokens:
             response._report = partial(self._turnstile.used, done.permit)
         return response
@@ -101,9 +103,10 @@ class GroupWay(Way):
         now = trio.current_time()
         if not self._course.hedge(now):
             return None
-        rival = self._turnstile.ask_now(tried=[*self._tried, permit.member], is_strict=True, tokens=self._tokens)
+        rival = self._turnstile.ask_now(never=[*self._tried, permit.member], tokens=self._tokens)
         if rival is None:
             return None  # the retry that was taken serves the next attempt, or goes back at the end
+        self._rival_permit = rival
         first, second = name_of(permit.member), name_of(rival.member)
         self._attempts.tell(events.Hedged(first=first, second=second, after=now - since))
         return rival
@@ -164,8 +167,8 @@ class _Race:
             if done is not None and done is not winner and done.response is not None:
                 done.response._exchange.connection.stream.close()
                 done.response.close()
-                if done.permit is not None and done.permit.is_open:
-                    self._way._turnstile.ended(done.permit, Kind.OURS)
+                if done.is_served:  # what has failed has been told, and its permit is back
+                    self._way._cut(done, done.permit, was_sent=True)
 
 
 def _guard(turnstile: Turnstile, permit: Permit, _: Request) -> None:

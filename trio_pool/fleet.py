@@ -23,20 +23,24 @@ from ._core.concurrency import AdaptiveLimit
 from ._core.outcomes import Kind, Outcome, kind_of, read_wait
 from ._core.permits import Member, Permit
 from ._core.ratelimit import RateLimiter
-from .calls import Call
+from .calls import CREDENTIALS, Call
 from .config import Limits, PoolConfig, Timeouts
 from .errors import TrioPoolError, UsageError
 from .headers import encode_headers
 from .messages import Request
 from .pool import Pool
+from .tries import Prepare, prepared
 from .turnstile import Turnstile
-from .upstreams import Upstream
+from .upstreams import Upstream, is_key
 from .urls import Identity, Origin, folder, target_of
 
 logger = logging.getLogger("trio_pool")
 
 PROBE_AGAIN = 1.0
 """Seconds after which a probe is tried again that traffic was faster with."""
+
+PROBE_PATIENCE = 30.0
+"""Seconds that the answer to a probe may take to begin, however long the provider's answers may: it need not think."""
 
 
 class Endpoint:
@@ -66,19 +70,23 @@ class Endpoint:
         fields = encode_headers(provider.headers)
         key: Any = self._key
         if callable(key):
-            given: Any = key()
-            key = await given if inspect.isawaitable(given) else given
-            if not isinstance(key, str) or not key:
-                raise UsageError(f"the key callable of the upstream {self.name} gave no text")
+            key = key()
+            key = await key if inspect.isawaitable(key) else key
+            if not is_key(key):
+                key = None  # not even the frame of the error has it
+                raise UsageError(f"the key callable of the upstream {self.name} gave no text, or none that can be sent")
         if key is not None:
             fields += encode_headers([(provider.key_header, provider.key_prefix + key)])
         return fields
 
-    def member(self) -> Member:
-        """It, as the core knows it."""
+    def member(self, share: float) -> Member:
+        """It, as the core knows it.
+
+        :param share: the connections that it may have. What these cannot carry is not to wait for them: another
+            upstream may be free, and if none is, there is one line for all.
+        """
         upstream = self.upstream
-        most = math.inf if upstream.max_concurrency is None else upstream.max_concurrency
-        target, bound = upstream.first_byte_target, min(most, 1000)
+        most = min(share, upstream.max_concurrency or math.inf)
         return Member(
             self,
             priority=upstream.priority,
@@ -89,7 +97,9 @@ class Endpoint:
                 headers=self.provider.limits,
             ),
             most=most,
-            adaptive=AdaptiveLimit(most=bound, target=target) if upstream.adaptive else None,
+            adaptive=AdaptiveLimit(most=min(most, 1000), target=upstream.first_byte_target)
+            if upstream.adaptive
+            else None,
         )
 
     def limits(self, config: PoolConfig, timeouts: Timeouts | None) -> Limits:
@@ -100,15 +110,24 @@ class Endpoint:
 
 
 def _from_environment(upstream: Upstream, name: str) -> str | None:
-    if upstream.key_env is not None:
-        key = os.environ.get(upstream.key_env)
-        if not key:
-            raise UsageError(f"the upstream {name} needs the environment variable {upstream.key_env}, which is not set")
-        return key
+    variable = _variable_of(upstream)
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise UsageError(f"the upstream {name} needs the environment variable {variable}, which is not set")
+    if not is_key(os.environ[variable]):
+        raise UsageError(f"the environment variable {variable} holds nothing that can be a key of the upstream {name}")
+    return os.environ[variable]
+
+
+def _variable_of(upstream: Upstream) -> str | None:
+    """The environment variable that an upstream's key stands in, if it stands in one."""
     home = upstream.provider.base_url
+    if upstream.key_env is not None:
+        return upstream.key_env
     if home is None or target_of(home).origin != target_of(upstream.url).origin:
         return None  # another's key is nothing to be sent to an address of one's own
-    return next((os.environ[env] for env in upstream.provider.key_env if os.environ.get(env)), None)
+    return next((variable for variable in upstream.provider.key_env if os.environ.get(variable)), None)
 
 
 def _named(upstreams: Iterable[Upstream]) -> list[Endpoint]:
@@ -131,20 +150,25 @@ class Fleet:
 
     :param pool: what carries.
     :param upstreams: at least one.
+    :param prepare: the hook for each request, or None.
     :ivar turnstile: lets requests through to them.
+    :ivar credentials: the names, in lower case, of header fields that are theirs and no caller's.
     :raises UsageError: they do not fit together, or do not fit into the pool.
     """
 
-    def __init__(self, pool: Pool, upstreams: Iterable[Upstream]) -> None:
+    def __init__(self, pool: Pool, upstreams: Iterable[Upstream], prepare: Prepare | None = None) -> None:
         self.pool = pool
+        self._prepare = prepare
         self.endpoints = _named(upstreams)
         dialects = sorted({endpoint.provider.dialect.value for endpoint in self.endpoints})
         if len(dialects) != 1:
             raise UsageError(f"upstreams of one group speak one dialect, not {' and '.join(dialects) or 'none'}")
-        for endpoint, most in zip(self.endpoints, self._shares(pool.config), strict=True):
-            pool.share(endpoint.identity, most)
-        members = [endpoint.member() for endpoint in self.endpoints]
+        shares = self._shares(pool.config)
+        for endpoint, share in zip(self.endpoints, shares, strict=True):
+            pool.share(endpoint.identity, share)
+        members = [endpoint.member(share) for endpoint, share in zip(self.endpoints, shares, strict=True)]
         self.turnstile = Turnstile(pool, members, max_waiting=pool.config.max_waiting, opened=self._opened)
+        self.credentials = CREDENTIALS | {one.provider.key_header.lower().encode() for one in self.endpoints}
         self._probed: set[Member] = set()
         self.turnstile.start()
 
@@ -164,13 +188,13 @@ class Fleet:
         return [share or min(config.max_connections_per_host, part) for share in claimed]
 
     async def request(self, permit: Permit, call: Call) -> Request:
-        """The request for the upstream that the permit is for."""
+        """The request for the upstream that the permit is for, with its key and with what the hook gives."""
         endpoint = endpoint_of(permit.member)
         limits = endpoint.limits(self.pool.config, call.timeouts)
         request = call.request(endpoint.base, await endpoint.fields(), endpoint.upstream.models, endpoint.provider)
         request.origin = endpoint.origin
         request.timeouts = limits
-        return request
+        return await prepared(request, self._prepare)
 
     # ---- active probes ----
 
@@ -197,8 +221,9 @@ class Fleet:
     async def _ask(self, permit: Permit) -> None:
         kind, wait = Kind.OURS, None
         try:
-            outcome = await self._answer(permit)
-            kind, wait = kind_of(outcome, endpoint_of(permit.member).provider.retry), outcome.wait
+            with trio.move_on_after(2 * PROBE_PATIENCE):  # a key's callable or a hook can hang
+                outcome = await self._answer(permit)
+                kind, wait = kind_of(outcome, endpoint_of(permit.member).provider.retry), outcome.wait
         except TrioPoolError as error:
             kind = kind_of(Outcome(error=error), endpoint_of(permit.member).provider.retry)
         except Exception:
@@ -210,7 +235,8 @@ class Fleet:
 
     async def _answer(self, permit: Permit) -> Outcome:
         path = endpoint_of(permit.member).upstream.probe or ""
-        request = await self.request(permit, Call("GET", path, {}, []))
+        timeouts = Timeouts(first_byte=min(self.pool.config.limits.read, PROBE_PATIENCE))
+        request = await self.request(permit, Call("GET", path, {"timeouts": timeouts}, []))
         response = await self.pool.send(request)
         try:
             wait = read_wait(response.headers, self.pool.network.time())

@@ -25,7 +25,17 @@ SECRET = frozenset(
         "x-auth-token",
     }
 )
-"""Names, in lower case, of header fields whose values are never shown."""
+"""Names, in lower case, of header fields whose values are credentials."""
+
+_SECRET_WORDS = frozenset({"apikey", "auth", "authorization", "cookie", "key", "password", "secret", "token"})
+_NO_SECRETS = frozenset({"idempotency-key", "sec-websocket-key"})
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of a header field of this name is never shown, nor sent to where a redirect leads away."""
+    words = name.lower()
+    return words in SECRET or (words not in _NO_SECRETS and not _SECRET_WORDS.isdisjoint(words.split("-")))
+
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5, and not even obs-fold
@@ -85,7 +95,7 @@ class Headers(Mapping[str, str]):
         return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.raw]
 
     def __repr__(self) -> str:
-        return f"Headers({[(name, '…' if name.lower() in SECRET else v) for name, v in self.multi_items()]})"
+        return f"Headers({[(name, '…' if is_secret(name) else v) for name, v in self.multi_items()]})"
 
 
 class CheckedHeaders(Headers):

@@ -44,7 +44,7 @@ class PlainWay(Way):
         return await super()._permit()
 
     def _new_try(self, permit: Permit | None, now: float) -> Try:
-        return Try(str(self._request.origin), PLAIN_RULES, permit, now, now - self._idle_since)
+        return Try(str(self._request.origin), PLAIN_RULES, permit, now, now - self._journal.idle_since)
 
     async def _ready(self, permit: Permit | None) -> Request:  # noqa: ARG002  # it is the same by any
         request = self._request.twin()

@@ -18,6 +18,7 @@ from ._core.dialects import PER_DAY, Dialect
 from ._core.outcomes import RETRYABLE, RetryRules
 from ._core.ratelimit import LimitHeaders, Names
 from .errors import UsageError
+from .headers import encode_headers, is_secret
 
 FIRST_BYTE_TIMEOUT = 600.0
 """Seconds: what OpenAI's and Anthropic's own clients give a whole answer that is not streamed."""
@@ -38,6 +39,13 @@ def _is_dialect(instance: Any, attribute: attrs.Attribute[Any], value: object) -
         raise UsageError(f"{type(instance).__name__}.{attribute.name} must be a Dialect, not {value!r}")
 
 
+def _is_key_header(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not (isinstance(value, str) and is_secret(value)):
+        what = "the name of a field whose value is never shown: with 'key', 'token', 'secret' or the like in it"
+        raise UsageError(f"Provider.{attribute.name} must be {what}, not {value!r}")
+    encode_headers([(value, "")])
+
+
 def _is_positive(instance: Any, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
         owner = type(instance).__name__
@@ -51,7 +59,8 @@ class Provider:
     :ivar name: what it is called in events and errors.
     :ivar dialect: the protocol that it speaks (openai): upstreams of one group all speak the same.
     :ivar base_url: where its API begins, or None (the default): it must be given for each upstream.
-    :ivar key_header: the header field that a key goes into ("Authorization").
+    :ivar key_header: the header field that a key goes into ("Authorization"); its name must tell that it is
+        secret, since its value is never shown.
     :ivar key_prefix: what stands before the key there ("Bearer ").
     :ivar key_env: names of environment variables that may hold a key, the first that is set counts (none).
     :ivar headers: fields that every request must have, as pairs (none).
@@ -60,13 +69,14 @@ class Provider:
     :ivar limits: the header fields that tell its limits, or None.
     :ivar first_byte_timeout: seconds that an answer may take to begin (600.0).
     :ivar sources: by a field's name, where its value is documented.
-    :raises UsageError: for a base URL that is none, a dialect that is none, or a timeout that is not positive.
+    :raises UsageError: for a base URL that is none, a dialect that is none, a key's header whose name does not tell
+        that it is secret, or a timeout that is not positive.
     """
 
     name: str
     dialect: Dialect = attrs.field(default=Dialect.OPENAI, validator=_is_dialect)
     base_url: str | None = attrs.field(default=None, validator=_is_url)
-    key_header: str = "Authorization"
+    key_header: str = attrs.field(default="Authorization", validator=_is_key_header)
     key_prefix: str = attrs.field(default="Bearer ")
     key_env: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()

@@ -20,14 +20,14 @@ from ._net.switched import SwitchedStream
 from ._wire.decoding import Decoder, decoder_for
 from ._wire.lines import LineDecoder, known_charset
 from .bodies import BodyIterator, Stored, as_it_is, nothing
-from .errors import DecodingError, LimitExceeded, ReadError, StatusError, TrioPoolError, UsageError
+from .errors import DecodingError, LimitExceeded, QuotaExceeded, ReadError, StatusError, TrioPoolError, UsageError
 from .events import Attempt
 from .headers import Headers
 from .messages import Timings
 from .sse import EventParser, ServerSentEvent
 
 if TYPE_CHECKING:
-    from ._core.dialects import Dialect, StreamJudge
+    from ._core.dialects import Complaint, Dialect, StreamJudge
     from .event_streams import DialectName
     from .providers import Provider
 
@@ -59,6 +59,7 @@ class Response:
     _provider: Provider | None = None  # whose upstream answered
     _attempts: tuple[Attempt, ...] = ()
     _report: Callable[[int | None], None] | None = None  # is told the tokens that the answer says it used
+    _complain: Callable[[Complaint], None] | None = None  # is told of an error that an event of the body tells of
     _judge: StreamJudge | None = None  # of the body, where it is an event stream that says whether it is whole
     _headers: Headers | None = None
     _content: bytes | None = None
@@ -144,13 +145,13 @@ class Response:
         """This response, unless its status is 400 or more.
 
         :raises StatusError: it is.
+        :raises QuotaExceeded: it is, and says that a quota is spent; a StatusError too.
         """
         if self.status_code < 400:
             return self
+        kind = QuotaExceeded if self.attempts[-1].kind == "quota spent" else StatusError
         what = f"the server answered {self.status_code} {self.reason}".rstrip()
-        error = StatusError(
-            what, status_code=self.status_code, origin=self.request.origin, may_have_been_processed=True
-        )
+        error = kind(what, status_code=self.status_code, origin=self.request.origin, may_have_been_processed=True)
         error.attempts = self.attempts
         raise error
 

@@ -14,7 +14,7 @@ from ._core.dialects import Complaint, read_error
 from ._core.outcomes import Kind, Outcome, RetryRules, kind_of
 from ._core.permits import Permit, Refused
 from ._net.exchange import DRAIN_LIMIT
-from .errors import PoolFull, PoolTimeout, RateLimited, TotalTimeout, TrioPoolError
+from .errors import PoolFull, PoolTimeout, RateLimited, TotalTimeout, TrioPoolError, UsageError
 from .events import Attempt
 from .headers import encode_headers
 from .messages import Request
@@ -27,6 +27,8 @@ PATIENCE = 2.0
 
 Prepare = Callable[[Request], Any]
 """Gives header fields to be added to a request at the last moment, as taken by `Headers`, or an awaitable of them."""
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 NO_COMPLAINT = Complaint(frozenset())
 
@@ -67,13 +69,18 @@ class Try:
     @property
     def kind(self) -> Kind:
         """What its outcome means."""
-        return kind_of(self.outcome, self.rules)
+        return kind_of(self.outcome, self.rules) if self._has_result else Kind.OURS
+
+    @property
+    def _has_result(self) -> bool:
+        return self.error is not None or self.outcome.status is not None
 
     def record(self) -> Attempt:
         """What is told of it."""
+        answer = str(self.outcome.status) if self._has_result else "cancelled"
         return Attempt(
             upstream=self.upstream,
-            result=str(self.outcome.status) if self.error is None else type(self.error).__name__,
+            result=answer if self.error is None else type(self.error).__name__,
             kind=self.kind.value,
             started=self.started,
             ended=trio.current_time(),
@@ -86,6 +93,11 @@ async def prepared(request: Request, prepare: Prepare | None) -> Request:
     if prepare is not None:
         given = prepare(request)
         added = encode_headers(await given if inspect.isawaitable(given) else given)
+        framing = sorted(name.decode() for name, _ in added if name.lower() in _FRAMING)
+        if framing:
+            raise UsageError(
+                f"the prepare hook gave the header {framing[0]!r}, which is the body's", origin=request.origin
+            )
         names = {name.lower() for name, _ in added}
         request.raw_headers = [field for field in request.raw_headers if field[0].lower() not in names] + added
         request.encoded = b""
@@ -127,6 +139,8 @@ def refusal(answer: Refused | None, origin: Origin | None, since: float, deadlin
     now = trio.current_time()
     if answer is None:
         return closed(origin)
+    if now >= deadline:
+        return too_late(origin)
     if answer.why == "full":
         what = "as many requests as may wait already wait before the upstreams"
         return PoolFull(what, origin=origin, phase="waiting for a connection", elapsed=now - since)
@@ -136,7 +150,5 @@ def refusal(answer: Refused | None, origin: Origin | None, since: float, deadlin
         limited = RateLimited(what, origin=origin, phase="waiting for a connection", advice=advice)
         limited.retry_after = answer.at - now
         return limited
-    if now >= deadline:
-        return too_late(origin)
     what = "no upstream became free in time"
     return PoolTimeout(what, origin=origin, phase="waiting for a connection", elapsed=now - since)

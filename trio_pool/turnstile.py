@@ -16,7 +16,7 @@ import trio
 from . import events
 from ._core import permits
 from ._core.balance import Group
-from ._core.outcomes import Kind
+from ._core.outcomes import Kind, RetryRules
 from ._core.permits import Granted, Member, Permit, Refused
 from .events import Event
 from .loans import Loan
@@ -182,13 +182,17 @@ class Turnstile:
         self._carry_out()
         return permit
 
-    def lend(self, permit: Permit, response: Response) -> None:
-        """The permit goes back when the response gives its connection back, and not before."""
-        response._lease = Loan(self._returned, permit, response)
+    def lend(self, permit: Permit, rules: RetryRules, response: Response) -> None:
+        """The permit goes back when the response gives its connection back, and not before.
 
-    def _returned(self, permit: Permit, kind: Kind) -> None:
+        :param rules: what the codes of an error in the middle of its body mean.
+        """
+        loan = Loan(self._returned, permit, rules, response)
+        response._lease, response._complain = loan, loan.complain
+
+    def _returned(self, permit: Permit, kind: Kind, wait: float | None) -> None:
         if not self._is_over:  # perhaps with its whole run
-            self.ended(permit, kind)
+            self.ended(permit, kind, wait)
 
     def is_paused(self, permit: Permit) -> bool:
         """Whether the upstream has got a pause since the permit was granted."""

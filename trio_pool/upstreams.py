@@ -7,6 +7,7 @@ or a log. What stands for an upstream there is its name.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
@@ -18,6 +19,8 @@ from .providers import OPENAI_COMPATIBLE, PROVIDERS, Provider
 from .urls import folder, redact, target_of
 
 Key = str | Callable[[], Awaitable[str]]
+
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 def _refuse(attribute: attrs.Attribute[Any], needed: str) -> UsageError:
@@ -50,11 +53,16 @@ def _whole(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise _refuse(attribute, "a whole number")
 
 
+def is_key(text: object) -> bool:
+    """Whether this can be a key: text of visible characters, as header fields can have it."""
+    return isinstance(text, str) and _KEY.fullmatch(text) is not None
+
+
 def _key(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not isinstance(value, str) and not callable(value):
         raise _refuse(attribute, "text, an async callable that gives text, or None")
-    if value == "":
-        raise _refuse(attribute, "text that is not empty")
+    if isinstance(value, str) and not is_key(value):
+        raise _refuse(attribute, "text of visible characters, without space or a line's end around it")
 
 
 def _text(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -130,7 +138,7 @@ class Upstream:
     priority: int = attrs.field(default=0, validator=_whole, kw_only=True)
     weight: float = attrs.field(default=1.0, validator=_weight, kw_only=True)
     max_connections: int | None = attrs.field(default=None, validator=_share, kw_only=True)
-    max_concurrency: float | None = attrs.field(default=None, validator=_share, kw_only=True)
+    max_concurrency: int | None = attrs.field(default=None, validator=_share, kw_only=True)
     requests_per_minute: float | None = attrs.field(default=None, validator=_above_zero, kw_only=True)
     tokens_per_minute: float | None = attrs.field(default=None, validator=_above_zero, kw_only=True)
     models: Mapping[str, str] = attrs.field(

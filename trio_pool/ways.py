@@ -21,25 +21,22 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TypeVar
 
+import attrs
 import trio
 
-from . import events
-from ._core.outcomes import Kind, Outcome, kind_of, read_should_retry, read_wait
+from ._core.outcomes import MEANINGS, Kind, Outcome, read_should_retry, read_wait
 from ._core.permits import Member, Permit
 from ._core.retry import Again, Repeatable, Stop
 from .attempts import Attempts
 from .config import Limits
 from .errors import PoolClosed, PoolFull, PoolTimeout, RateLimited, TotalTimeout, TrioPoolError
-from .events import Attempt
+from .journal import Journal
 from .messages import Held, Request
 from .response import Response
 from .tries import NO_COMPLAINT, Prevented, Try, complaint_of, refusal, too_late
 from .turnstile import Turnstile
 from .urls import Origin
-
-Result = TypeVar("Result", Response, TrioPoolError)
 
 _TELLING = frozenset({400, 401, 402, 403, 429})  # statuses that a spent quota may have
 _OUR_LIMITS = (RateLimited, PoolFull, PoolTimeout, PoolClosed, TotalTimeout)
@@ -63,10 +60,10 @@ class Way(ABC):
         self._limits = limits
         self._deadline = started + limits.total if deadline is None else deadline
         self._course = attempts.course(repeatable, self._deadline)
-        self._log: list[Attempt] = []
+        self._journal = Journal(attempts.tell, started)
         self._tried: list[Member] = []
+        self._never: list[Member] = []  # another try of this request is of no use there
         self._elsewhere = False
-        self._idle_since = started  # the end of the attempt before, or the call
         self._last: Response | TrioPoolError | None = None
 
     async def go(self, came: Response | TrioPoolError | None = None) -> Response:
@@ -94,6 +91,7 @@ class Way(ABC):
 
     # ---- what is different for each kind ----
 
+    _rival_permit: Permit | None = None  # of an attempt beside another
     _tokens = 0.0  # about how many the request will use
     _where: Origin | None = None  # where it goes; None: to a group
 
@@ -132,11 +130,13 @@ class Way(ABC):
 
     async def _permit(self) -> Permit | None:
         turnstile, now = self._turnstile, trio.current_time()
-        if now >= self._deadline:
-            raise Prevented(too_late(self._where))
         if turnstile is None:
             return None
-        wishes = {"tried": self._tried, "is_strict": self._elsewhere, "tokens": self._tokens}
+        wishes = {
+            "tried": self._tried,
+            "never": self._tried if self._elsewhere else self._never,
+            "tokens": self._tokens,
+        }
         answer = await turnstile.permit(min(now + self._limits.acquire, self._deadline), **wishes)
         if isinstance(answer, Permit):
             return answer
@@ -144,8 +144,8 @@ class Way(ABC):
 
     async def _first(self, came: Response | TrioPoolError) -> Try:
         """A first attempt that was made already."""
-        self._course.begin(self._idle_since)
-        done = self._new_try(None, self._idle_since)
+        self._course.begin(self._journal.idle_since)
+        done = self._new_try(None, self._journal.idle_since)
         if isinstance(came, TrioPoolError):
             return self._failed(done, None, None, came)
         return await self._examine(done, came)
@@ -182,20 +182,18 @@ class Way(ABC):
         if not self._course.begin(now):
             raise too_late(self._where)
         done = self._new_try(permit, now)
-        number, is_probe = self._course.tries, permit is not None and permit.is_probe
-        if self._log and self._log[-1].upstream != done.upstream:
-            self._attempts.tell(events.FailedOver(before=self._log[-1].upstream, after=done.upstream))
-        self._attempts.tell(events.AttemptStarted(upstream=done.upstream, number=number, is_probe=is_probe))
+        is_hedge = permit is not None and permit is self._rival_permit
+        self._journal.begun(done, self._course.tries, is_hedge=is_hedge)
         return done
 
     def _failed(self, done: Try | None, permit: Permit | None, request: Request | None, error: TrioPoolError) -> Try:
         """An error came of it, or kept it from being sent."""
         was_sent = request is not None and (request.was_sent or error.may_have_been_processed)
-        outcome = Outcome(error=error)
-        if done is None or (not was_sent and kind_of(outcome, done.rules) is Kind.OURS):
+        if done is not None:
+            done.error, done.outcome = error, Outcome(error=error)
+        if done is None or (not was_sent and done.kind is Kind.OURS):
             self._withdraw(done, permit)
             raise Prevented(error)
-        done.error, done.outcome = error, outcome
         self._end(done)
         return done
 
@@ -237,29 +235,30 @@ class Way(ABC):
             self._course.withdraw()
         if permit is not None and self._turnstile is not None:
             self._turnstile.unsent(permit)
+        if done is not None:
+            self._journal.dropped(done)
 
     def _cut(self, done: Try | None, permit: Permit | None, *, was_sent: bool) -> None:
-        """The caller was cancelled, or has failed itself."""
+        """The caller was cancelled or has failed itself, or the attempt has lost against its rival."""
         if not was_sent:
             self._withdraw(done, permit)
-        elif permit is not None and self._turnstile is not None:
+            return
+        if permit is not None and self._turnstile is not None:
             self._turnstile.ended(permit, Kind.OURS)
+        if done is not None:
+            self._journal.dropped(done)
 
     def _end(self, done: Try) -> None:
         """An attempt has failed."""
         kind, wait = done.kind, done.outcome.wait
-        self._note(done)
+        self._journal.ended(done)
         if done.permit is not None and self._turnstile is not None:
             self._tried.append(done.permit.member)
+            if MEANINGS[kind].where == "elsewhere" and not done.outcome.should_retry:
+                self._never.append(done.permit.member)
             self._turnstile.ended(done.permit, kind, wait)
         elif done.permit is None and done.response is not None:
             self._attempts.note_pause(done.response.request.origin, kind, wait, done.started)
-
-    def _note(self, done: Try) -> None:
-        record = done.record()
-        self._log.append(record)
-        self._idle_since = record.ended
-        self._attempts.tell(events.AttemptEnded(attempt=record))
 
     # ---- what follows ----
 
@@ -268,30 +267,38 @@ class Way(ABC):
         now = trio.current_time()
         has_other = turnstile is not None and turnstile.group.has_other(self._tried, now, self._tokens)
         chance = self._attempts.pool.network.random()
-        step = self._course.judge(done.outcome, done.rules, now=now, chance=chance, has_other=has_other)
+        outcome = self._outcome_for(done, now)
+        step = self._course.judge(outcome, done.rules, now=now, chance=chance, has_other=has_other)
         if isinstance(step, Again):
             self._elsewhere = step.elsewhere
-            wait = max(step.at - now, 0.0)
-            self._attempts.tell(events.Retrying(after=self._log[-1], wait=wait, elsewhere=step.elsewhere))
+            self._journal.goes_on(step, now)
         return step
+
+    def _outcome_for(self, done: Try, now: float) -> Outcome:
+        """What came of it, for this request: a wait that one upstream asks for is none for the others."""
+        outcome, permit, turnstile = done.outcome, done.permit, self._turnstile
+        if not outcome.wait or permit is None or turnstile is None:
+            return outcome
+        elsewhere = turnstile.group.free_at(now, [permit.member, *self._never]) - now
+        return attrs.evolve(outcome, wait=min(outcome.wait, elsewhere))
 
     def _serve(self, done: Try) -> Response:
         """The answer is one: its permit goes back with its lease."""
         response, turnstile = done.response, self._turnstile
         assert response is not None
-        self._note(done)
         if done.permit is not None and turnstile is not None:
             turnstile.serving(done.permit, trio.current_time() - done.started)
-            turnstile.lend(done.permit, response)
-        return self._told(response)
+            turnstile.lend(done.permit, done.rules, response)
+        self._journal.ended(done)
+        return self._journal.with_attempts(response)
 
     def _stop(self, done: Try, step: Stop) -> Response:
         """The last answer, or error."""
-        self._attempts.tell(events.GaveUp(reason=step.reason, attempts=tuple(self._log)))
+        self._journal.gives_up(step.reason)
         if done.error is not None:
-            raise self._told(done.error)
+            raise self._journal.with_attempts(done.error)
         assert done.response is not None
-        return self._told(done.response)
+        return self._journal.with_attempts(done.response)
 
     async def _put_away(self, done: Try) -> None:
         """Another attempt follows: the connection goes back. An answer that is there whole is kept in mind."""
@@ -309,18 +316,11 @@ class Way(ABC):
 
     def _fall_back(self, error: TrioPoolError) -> Response:
         """No further attempt could be made: what came of the last one, where our own limits were against it."""
+        self._journal.gives_up(type(error).__name__)
         if self._last is None or not isinstance(error, _OUR_LIMITS):
-            raise self._told(error)
+            raise self._journal.with_attempts(error)
         if isinstance(self._last, TrioPoolError):
-            raise self._told(self._last) from error
+            raise self._journal.with_attempts(self._last) from error
         if not self._last._was_read:
-            raise self._told(error)
-        return self._told(self._last)
-
-    def _told(self, result: Result) -> Result:
-        """With the list of attempts."""
-        if isinstance(result, Response):
-            result._attempts = tuple(self._log)
-        else:
-            result.attempts = tuple(self._log)
-        return result
+            raise self._journal.with_attempts(error)
+        return self._journal.with_attempts(self._last)

@@ -816,7 +816,9 @@ ENDINGS: dict[str, tuple[list[bytes], Kind]] = {
     "broken after its end": ([HEAD, *chunks(CHAT.text, *CHAT.whole), FIN], Kind.SERVED),
     "without its end mark": (reply(CHAT.text), Kind.BROKEN),
     "broken off": ([HEAD, chunk(CHAT.text), FIN], Kind.BROKEN),
-    "failed": (reply(CHAT.text, CHAT.failure), Kind.BROKEN),
+    "failed": (reply(CHAT.text, CHAT.failure), Kind.LIMITED),
+    "overloaded": (reply(CHAT.text, b'data: {"error": {"code": "server_is_overloaded"}}\n\n'), Kind.OVERLOADED),
+    "left": ([HEAD, *[chunk(CHAT.text)] * 3], Kind.OURS),
     "silent": ([HEAD, chunk(CHAT.text)], Kind.BROKEN),
 }
 
@@ -838,7 +840,9 @@ async def test_what_came_of_a_stream_is_told_to_its_upstream(
         monkeypatch.setattr(turnstile(client), "ended", note)
         async with client.stream("POST", "x") as answer:
             try:
-                _ = [event async for event in answer.iter_events()]
+                async for _ in answer.iter_events():
+                    if ending == "left":
+                        break
             except TrioPoolError:
                 pass
         assert kinds == [kind]

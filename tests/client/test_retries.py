@@ -13,6 +13,7 @@ from trio_pool import (
     ConnectError,
     PoolConfig,
     PoolTimeout,
+    QuotaExceeded,
     RateLimited,
     ReadTimeout,
     RemoteProtocolError,
@@ -304,6 +305,8 @@ async def test_a_spent_quota_is_not_retried() -> None:
     async with open_client(network=server.network) as client:
         answer = await client.get(URL)
     assert answer.json()["error"]["type"] == "insufficient_quota"
+    with pytest.raises(QuotaExceeded, match="429"):
+        answer.raise_for_status()
     assert [attempt.kind for attempt in answer.attempts] == ["quota spent"]
     assert len(server.times) == 1
 

@@ -82,25 +82,25 @@ def machine_for(module: ModuleType, breaker_class: Any = Breaker) -> type[RuleBa
         def ask(self, tokens: float, patience: float, tried: set[int], is_strict: bool) -> None:
             members = {member for member in self.group.members if member.upstream in tried}
             deadline = self.now + patience if patience else math.inf
-            self.ask_for(tokens, deadline, members, is_strict)
+            self.ask_for(tokens, deadline, members, members if is_strict else set())
 
         @rule(times=st.integers(2, 7), tokens=TOKENS)
         def ask_many(self, times: int, tokens: float) -> None:
             for _ in range(times):
-                self.ask_for(tokens, math.inf, set(), False)
+                self.ask_for(tokens, math.inf, set(), set())
 
         @rule()
         def the_first_leaves_who_held_up_a_smaller_one(self) -> None:
             """Its leaving is the only thing that can help the next: no time has to pass."""
             for tokens in (500.0, 500.0, 0.0):
-                self.ask_for(tokens, math.inf, set(), False)
+                self.ask_for(tokens, math.inf, set(), set())
             self.leave(0)
 
-        def ask_for(self, tokens: float, deadline: float, tried: set[Member], is_strict: bool) -> None:
+        def ask_for(self, tokens: float, deadline: float, tried: set[Member], never: set[Member]) -> None:
             healthy = self.healthy()
-            free = self.choices(tokens, tried if is_strict else set())
+            free = self.choices(tokens, never)
             before = {member: member.in_flight for member in self.group.members}
-            answer = self.group.ask(self.now, tokens=tokens, deadline=deadline, tried=tried, is_strict=is_strict)
+            answer = self.group.ask(self.now, tokens=tokens, deadline=deadline, tried=tried, never=never)
             if isinstance(answer, Permit):
                 assert not self.line, "a newcomer overtook the line"
                 self.check_choice(answer.member, free, tried, healthy, before)
@@ -235,10 +235,10 @@ def machine_for(module: ModuleType, breaker_class: Any = Breaker) -> type[RuleBa
         def granted(self, decision: Granted) -> None:
             place, member = decision.place, decision.permit.member
             for older in self.line[: self.line.index(place)]:
-                can_use = not (older.is_strict and member in older.tried) and older.deadline > self.now
+                can_use = member not in older.never and older.deadline > self.now
                 assert not can_use, "somebody younger overtook"
             assert place.deadline > self.now, "granted too late"
-            assert not (place.is_strict and member in place.tried)
+            assert member not in place.never
             self.line.remove(place)
             self.take(decision.permit)
 
@@ -319,7 +319,7 @@ def machine_for(module: ModuleType, breaker_class: Any = Breaker) -> type[RuleBa
             head = next((place for place in self.line if place.deadline > self.now), None)
             if head is None:
                 return
-            never = set(head.tried) if head.is_strict else set()
+            never = set(head.never)
             free = self.choices(head.tokens, never)
             assert not free or self.wake <= self.now + 0.001
             for member in self.group.members:
@@ -348,7 +348,7 @@ def machine_for(module: ModuleType, breaker_class: Any = Breaker) -> type[RuleBa
 
         def leave_hopeless(self) -> None:
             for place in [*self.line]:
-                if place.is_strict and place.tried.issuperset(self.group.members):
+                if place.never.issuperset(self.group.members):
                     self.line.remove(place)
                     self.group.leave(place, self.now)
                     self.carry_out()

@@ -44,7 +44,7 @@ def asked(one: Group, now: float = 0.0, **options: float) -> Permit:
 def fail(one: Group, member: Member, now: float = 0.0) -> None:
     """Open a member's breaker."""
     for _ in range(5):
-        permit = one.ask(now, tried=[other for other in one.members if other is not member], is_strict=True)
+        permit = one.ask(now, never=[other for other in one.members if other is not member])
         assert isinstance(permit, Permit)
         one.ended(permit, Kind.FAILED, now=now)
 
@@ -313,7 +313,7 @@ def test_who_waits_for_one_upstream_alone_is_not_forgotten_when_the_last_healthy
     for member in (first, second):
         fail(one, member)
     first.breaker.until, second.breaker.until = 9.0, 1.0
-    alone = one.ask(2.0, tried=[second], is_strict=True)
+    alone = one.ask(2.0, never=[second])
     probe = one.ask(2.0)
     granted = [decision for decision in one.decisions if isinstance(decision, Granted)]
     assert [decision.place for decision in granted] == [probe, alone]

@@ -180,6 +180,14 @@ def test_google_tells_its_wait_in_the_body() -> None:
     assert read_error(json.dumps([GOOGLE_429]).encode()) == complaint
 
 
+@pytest.mark.parametrize(
+    ("delay", "wait"), [("9" * 30 + "s", 86400.0), ("9" * 400, None), ("-1s", None), ("soon", None)]
+)
+def test_a_wait_that_makes_no_sense_is_a_day_at_most(delay: str, wait: float | None) -> None:
+    body = {"error": {"details": [{"retryDelay": delay}]}}
+    assert read_error(json.dumps(body).encode()).wait == wait
+
+
 def test_a_daily_quota_of_google_is_told_from_a_minutes() -> None:
     body = json.dumps(GOOGLE_429).replace("RequestsPerMinute", "GenerateRequestsPerDayPerProjectPerModel-FreeTier")
     assert PER_DAY in read_error(body.encode()).codes

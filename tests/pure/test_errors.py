@@ -15,6 +15,7 @@ from trio_pool import Origin, StatusError, TrioPoolError, errors
 
 TREE = {
     "AddressRefused": "ConnectError",
+    "CertificateRefused": "TLSError",
     "ConnectError": "TrioPoolError",
     "ConnectTimeout": "TrioPoolError TimeoutError",
     "DecodingError": "TrioPoolError ValueError",
@@ -24,7 +25,7 @@ TREE = {
     "PoolFull": "TrioPoolError",
     "PoolTimeout": "TrioPoolError TimeoutError",
     "ProxyError": "ConnectError",
-    "QuotaExceeded": "TrioPoolError",
+    "QuotaExceeded": "StatusError",
     "RateLimited": "TrioPoolError",
     "ReadError": "TrioPoolError",
     "ReadTimeout": "TrioPoolError TimeoutError",
@@ -46,7 +47,7 @@ HERE = Origin("https", "api.example", 8443)
 
 
 def make(kind: type[TrioPoolError], **circumstances: Any) -> TrioPoolError:
-    if kind is StatusError:
+    if issubclass(kind, StatusError):
         circumstances["status_code"] = 503
     return kind("it broke", **circumstances)
 

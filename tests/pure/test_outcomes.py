@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_pool import errors
+from trio_pool._core.dates import LONGEST_PAUSE
 from trio_pool._core.outcomes import (
-    LONGEST_PAUSE,
     MEANINGS,
     RETRYABLE,
     Health,
@@ -64,6 +64,7 @@ BY_ERROR: list[tuple[errors.TrioPoolError, Kind]] = [
     (errors.TLSError("x"), Kind.UNSENT),
     (errors.ProxyError("x"), Kind.UNSENT),
     (errors.AddressRefused("x"), Kind.REFUSED),
+    (errors.CertificateRefused("x"), Kind.REFUSED),
     (errors.ReadError("x", may_have_been_processed=True), Kind.BROKEN),
     (errors.ReadError("x"), Kind.UNSENT),
     (errors.WriteError("x", may_have_been_processed=True), Kind.BROKEN),

@@ -114,6 +114,7 @@ def test_an_endpoint_of_ones_own_is_made_from_a_record() -> None:
     ("field", "value"),
     [
         *(("base_url", "api.openai.com"), ("base_url", 5), ("dialect", "openai"), ("first_byte_timeout", 0)),
+        *(("key_header", "X-Custom"), ("key_header", "")),
         *(("first_byte_timeout", -1.0), ("first_byte_timeout", None), ("first_byte_timeout", float("nan"))),
     ],
 )

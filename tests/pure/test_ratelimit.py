@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from trio_pool._core import ratelimit as real
+from trio_pool._core.dates import LONGEST_PAUSE
 from trio_pool._core.ratelimit import RateLimiter, read_limit
 from trio_pool.providers import ANTHROPIC, OPENAI
 
@@ -185,6 +186,28 @@ def test_no_field_whatever_makes_it_raise(fields: dict[str, str]) -> None:
     limiter = RateLimiter(headers=OPENAI.limits)
     limiter.answered(limiter.charge(1, 0.0), fields, 0.0, 0.0)
     assert limiter.ready_at(1, 100.0) >= 100.0
+
+
+ODD = ["", "0", "-1", "nan", "inf", "9" * 400, "9" * 30 + "s", "6m0s", "0s", "1e9", "60", "59", "0.5", "1, 2"]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(list(openai(limit_requests=0, remaining_requests=0, reset_requests=0))), st.sampled_from(ODD)
+    )
+)
+def test_no_odd_number_makes_it_raise_or_wait_for_longer_than_a_day(fields: dict[str, str]) -> None:
+    limiter = RateLimiter(headers=OPENAI.limits)
+    limiter.answered(limiter.charge(1, 0.0), fields, 0.0, 0.0)
+    assert 0.0 <= limiter.ready_at(1, 0.0) <= LONGEST_PAUSE
+
+
+def test_a_reset_in_some_thousand_years_locks_nobody_out() -> None:
+    limiter = RateLimiter(headers=ANTHROPIC.limits)
+    names = ("limit", "60"), ("remaining", "0"), ("reset", "9999-01-01T00:00:00Z")
+    fields = {f"anthropic-ratelimit-requests-{name}": value for name, value in names}
+    limiter.answered(limiter.charge(1, 0.0), fields, 0.0, 1769515200.0)
+    assert limiter.ready_at(1, 0.0) == pytest.approx(LONGEST_PAUSE / 60)
 
 
 def test_a_request_larger_than_the_bucket_goes_when_it_is_full_and_leaves_a_debt() -> None:

@@ -53,8 +53,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a POST with an idempotency key": ({"allowed": True}, {"error": CUT}, "again"),
     "a body that can be made once": ({"again": False}, {"status": 503}, "the body cannot be sent again"),
     "a body that was not begun": ({"again": False}, {"error": UNSENT}, "again"),
-    "after a byte was delivered": ({"method": "GET"}, {"status": 200, "is_delivered": True}, "delivered"),
-    "cut after a byte was delivered": ({"method": "GET"}, {"error": CUT, "is_delivered": True}, "delivered"),
     "our own fullness": ({}, {"error": errors.PoolFull("x")}, "nothing to retry"),
     "our own wait": ({"method": "GET"}, {"error": errors.PoolTimeout("x")}, "nothing to retry"),
     "the server says no": ({}, {"status": 503, "should_retry": False}, "the server said not to"),
@@ -175,7 +173,6 @@ OUTCOMES = st.builds(
     error=st.sampled_from([None, None, CUT, UNSENT, errors.PoolFull("x")]),
     wait=st.sampled_from([None, 0.0, 3.0, 61.0]),
     should_retry=st.sampled_from([None, None, True, False]),
-    is_delivered=st.sampled_from([False, False, False, True]),
 )
 
 
@@ -201,7 +198,6 @@ def test_every_course_keeps_the_laws(
         said = one.judge(outcome, RULES, now=now, chance=chance, has_other=has_other)
         if isinstance(said, Stop):
             break
-        assert not outcome.is_delivered
         assert is_safe or not outcome.may_have_been_processed
         assert said.at < deadline
         assert said.kind not in (Kind.OURS,) or outcome.should_retry

@@ -287,9 +287,6 @@ MUTANTS = (
     ),
     # ---- retry ----
     Mutant(
-        retry, "it retries after a byte was delivered", "lambda case: case.outcome.is_delivered", "lambda case: False"
-    ),
-    Mutant(
         retry,
         "it sends twice what may have been processed",
         "case.outcome.may_have_been_processed and not case.course.request.is_safe",
@@ -433,8 +430,8 @@ MUTANTS = (
     Mutant(
         balance,
         "what was tried is asked although it must not be",
-        "never = place.tried if place.is_strict else ()",
-        "never = ()",
+        "member not in blocked and member not in place.never",
+        "member not in blocked",
     ),
     Mutant(choice, "priorities are turned round", "priority = min(member.priority", "priority = max(member.priority"),
     Mutant(choice, "the more loaded is asked", "if other.load < one.load else", "if other.load > one.load else"),

@@ -162,7 +162,7 @@ class World:
         self, tried: list[Member], is_strict: bool, course: Course
     ) -> Generator[float | Place, Answer | None, Permit | None]:
         deadline = min(self.now + self.patience, course.deadline)
-        answer = self.group.ask(self.now, tried=tried, is_strict=is_strict, deadline=deadline)
+        answer = self.group.ask(self.now, tried=tried, never=tried if is_strict else (), deadline=deadline)
         if isinstance(answer, Place):
             try:
                 said = yield answer

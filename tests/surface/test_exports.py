@@ -34,7 +34,15 @@ from trio_pool import TrioPoolError
 from trio_pool.messages import RequestOptions
 
 ERRORS = [
-    *("AddressRefused", "ConnectError", "ConnectTimeout", "DecodingError", "LimitExceeded", "LocalProtocolError"),
+    *(
+        "AddressRefused",
+        "CertificateRefused",
+        "ConnectError",
+        "ConnectTimeout",
+        "DecodingError",
+        "LimitExceeded",
+        "LocalProtocolError",
+    ),
     *("PoolClosed", "PoolFull", "PoolTimeout", "ProxyError", "QuotaExceeded", "RateLimited", "ReadError"),
     *("ReadTimeout", "RemoteProtocolError", "StatusError", "StreamFailed", "StreamIncomplete", "TLSError"),
     *("TooManyRedirects", "TotalTimeout", "TrioPoolError", "UnsupportedProtocol", "UsageError", "WriteError"),

@@ -32,7 +32,7 @@ FLOORS: list[set[str]] = [
     {"client", "transports"},
     {"failover", "plain"},
     {"ways"},
-    {"attempts", "fleet"},
+    {"attempts", "fleet", "journal"},
     {"tries", "turnstile"},
     {"calls", "loans", "upstreams"},
     {"providers"},

@@ -81,7 +81,7 @@ KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issu
 
 
 def error_of(kind: type[TrioPoolError]) -> TrioPoolError:
-    more: Any = {"status_code": 500} if kind is errors.StatusError else {}
+    more: Any = {"status_code": 500} if issubclass(kind, errors.StatusError) else {}
     return kind("so it is", **more)
 
 

@@ -86,19 +86,19 @@ class Group:
         tokens: float = 0.0,
         deadline: float = math.inf,
         tried: Iterable[Member] = (),
-        is_strict: bool = False,
+        never: Iterable[Member] = (),
         ticket: Any = None,
     ) -> Permit | Place | Refused:
         """A permit at once, or a place in the line, or the answer that there will be nothing in time.
 
         :param tokens: about how many the request will use.
         :param deadline: nothing is granted at or after this time.
-        :param tried: the members that were tried for this request.
-        :param is_strict: whether those are no choice at all.
+        :param tried: the members that were tried for this request: others come first.
+        :param never: those that are no choice at all.
         :param ticket: the caller's own.
         """
         self._arrivals += 1
-        place = Place(self._arrivals, tokens, deadline, frozenset(tried), is_strict, ticket)
+        place = Place(self._arrivals, tokens, deadline, frozenset(tried), frozenset(never), ticket)
         if not self._line and deadline > now:
             member = self._choose(place, self._options(place, set()), now)
             if member is not None:
@@ -121,12 +121,16 @@ class Group:
             member.breaker.allows(now) and choice.is_free(member, tokens, now) for member in others
         )
 
+    def free_at(self, now: float, never: Iterable[Member]) -> float:
+        """When the first member beside these may be asked, as far as pauses and breakers tell; else `math.inf`."""
+        return foresight.first_start(self.members, set(self.members).difference(never), now)
+
     def probe(self, member: Member, now: float) -> Permit | None:
         """A permit for an active probe of a member whose breaker is not closed, if it may be probed now."""
         breaker = member.breaker
         if breaker.state is BreakerState.CLOSED or not breaker.allows(now) or not choice.is_free(member, 0.0, now):
             return None
-        permit = self._grant(member, Place(0, 0.0, math.inf, frozenset(), False, None), now, behind=0)
+        permit = self._grant(member, Place(0, 0.0, math.inf, frozenset(), frozenset(), None), now, behind=0)
         self._settle(now)
         return permit
 
@@ -165,7 +169,9 @@ class Group:
         """
         member = permit.member
         before = member.breaker.state, member.limit
-        member.breaker.succeeded(permit.ticket)
+        permit.is_serving = True
+        if member.breaker.state is not BreakerState.CLOSED:
+            member.breaker.succeeded(permit.ticket)  # a probe has shown enough; others show it at their end
         member.refusals = 0
         member.first_bytes.add(first_byte)
         if member.adaptive is not None:
@@ -197,7 +203,8 @@ class Group:
         if kind is Kind.UNSENT:
             member.limiter.cancel(permit.charge, now)
         member.limiter.settle(permit.charge, tokens, now)
-        self._tell_breaker(permit, MEANINGS[kind].health, now)
+        is_left = kind is Kind.OURS and permit.is_serving  # what was served well and not wanted to its end
+        self._tell_breaker(permit, Health.GOOD if is_left else MEANINGS[kind].health, now)
         self._tell_limit(permit, kind)
         self._heed(member, kind, wait, permit.granted_at, now)
         self._note(member, *before)
@@ -275,8 +282,7 @@ class Group:
 
     def _options(self, place: Place, blocked: set[Member]) -> list[Member]:
         """The members that are a choice for the place, free or not."""
-        never = place.tried if place.is_strict else ()
-        return [member for member in self.members if member not in blocked and member not in never]
+        return [member for member in self.members if member not in blocked and member not in place.never]
 
     def _choose(self, place: Place, options: list[Member], now: float) -> Member | None:
         is_desperate = choice.is_all_open(self.members, now)

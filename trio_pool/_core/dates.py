@@ -10,6 +10,8 @@ import math
 import re
 
 DAY = 86400
+LONGEST_PAUSE = float(DAY)
+"""Seconds: whatever a server asks for, it is asked again after a day."""
 _YEAR = 365.2425 * DAY
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -98,10 +100,7 @@ def _days(year: int, month: int, day: int) -> int:
 
 def duration(text: str) -> float | None:
     """The seconds of a duration such as "6m0s", "20ms" or "1h2m3.5s", or of a plain number of seconds."""
-    plain = number(text)
-    if plain is not None:
-        return plain
-    if not _DURATION.fullmatch(text):
-        return None
-    total = sum(float(value) * _UNITS[unit] for value, unit in _PART.findall(text))
-    return total if math.isfinite(total) else None
+    total = number(text)
+    if total is None and _DURATION.fullmatch(text):
+        total = sum(float(value) * _UNITS[unit] for value, unit in _PART.findall(text))
+    return total if total is not None and math.isfinite(total) else None

@@ -28,7 +28,7 @@ from typing import Any, cast
 import attrs
 
 from ..sse import ServerSentEvent
-from .dates import duration
+from .dates import LONGEST_PAUSE, duration
 
 PER_DAY = "per-day"
 """The code that stands for a violated daily quota in Google's error details."""
@@ -149,7 +149,8 @@ def _quotas(details: list[dict[str, Any]]) -> list[str]:
 
 def _wait(details: list[dict[str, Any]]) -> float | None:
     delays = [detail.get("retryDelay") for detail in details]
-    return next((duration(delay) for delay in delays if isinstance(delay, str)), None)
+    seconds = next((duration(delay) for delay in delays if isinstance(delay, str)), None)
+    return None if seconds is None else min(seconds, LONGEST_PAUSE)
 
 
 def read_error(body: bytes) -> Complaint:

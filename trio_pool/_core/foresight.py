@@ -40,6 +40,15 @@ def _starts_at(member: Member, is_desperate: bool, now: float) -> float:
     return at if is_desperate or member.breaker.allows(now) else max(at, member.breaker.until)
 
 
+def first_start(members: Iterable[Member], options: Iterable[Member], now: float) -> float:
+    """When one of these may be asked, as far as pauses and breakers tell; `math.inf` where there is none.
+
+    :param members: the whole group.
+    """
+    is_desperate = is_all_open(members, now)
+    return min((_starts_at(member, is_desperate, now) for member in options), default=math.inf)
+
+
 def earliest(
     members: Iterable[Member], options: Sequence[Member], tokens: float, demand: tuple[float, float], now: float
 ) -> float:

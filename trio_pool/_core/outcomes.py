@@ -15,6 +15,7 @@ import attrs
 
 from ..errors import (
     AddressRefused,
+    CertificateRefused,
     ConnectError,
     ConnectTimeout,
     ReadError,
@@ -26,9 +27,8 @@ from ..errors import (
     WriteError,
     WriteTimeout,
 )
-from .dates import http_date, number
-
-LONGEST_PAUSE = 86400.0  # whatever a server asks for, it is asked again after a day
+from .dates import LONGEST_PAUSE, http_date, number
+from .dialects import Complaint
 
 
 class Kind(enum.Enum):
@@ -43,7 +43,7 @@ class Kind(enum.Enum):
     OVERLOADED = "overloaded"  # 503, 529, or an error code that means the same
     FAILED = "failed"  # 408 and other 5xx
     UNSENT = "not connected"  # no byte of the request was sent
-    REFUSED = "refused"  # the address policy forbids the upstream's addresses
+    REFUSED = "refused"  # by us: its addresses are forbidden, or its certificate does not verify
     BROKEN = "broken off"  # the request may have been processed
     OURS = "not the upstream's doing"  # our own limits, our own deadline, our own mistakes
 
@@ -96,7 +96,8 @@ _OF_STATUS = {401: Kind.UNFIT, 402: Kind.UNFIT, 429: Kind.LIMITED, 503: Kind.OVE
 
 _OF_ERROR: Mapping[type[TrioPoolError], Kind] = {
     AddressRefused: Kind.REFUSED,
-    ConnectError: Kind.UNSENT,  # TLS and proxies included
+    CertificateRefused: Kind.REFUSED,
+    ConnectError: Kind.UNSENT,  # the rest of TLS, and proxies, included
     ConnectTimeout: Kind.UNSENT,
     ReadError: Kind.BROKEN,
     ReadTimeout: Kind.BROKEN,
@@ -131,7 +132,6 @@ class Outcome:
     :ivar codes: the error codes in the answer's body; see `dialects.read_error`.
     :ivar wait: seconds for which the server asks not to be asked again, or None.
     :ivar should_retry: what the server says of trying again, or None.
-    :ivar is_delivered: whether a byte of the body has reached the caller.
     """
 
     status: int | None = None
@@ -139,12 +139,16 @@ class Outcome:
     codes: Set[str] = frozenset()
     wait: float | None = None
     should_retry: bool | None = None
-    is_delivered: bool = False
 
     @property
     def may_have_been_processed(self) -> bool:
         """Whether the server may have acted on the request and nobody knows how."""
         return self.error is not None and self.error.may_have_been_processed
+
+
+def outcome_of(complaint: Complaint) -> Outcome:
+    """What an event says that tells of an error: as much as an answer of its status."""
+    return Outcome(status=complaint.status or 500, codes=complaint.codes, wait=complaint.wait)
 
 
 def kind_of(outcome: Outcome, rules: RetryRules) -> Kind:

@@ -70,7 +70,10 @@ class Member:
 
 @attrs.define(eq=False)
 class Permit:
-    """The right to send one attempt to one upstream. It is given back exactly once, by `unsent` or by `ended`."""
+    """The right to send one attempt to one upstream. It is given back exactly once, by `unsent` or by `ended`.
+
+    :ivar is_serving: whether an answer has begun by it that is one.
+    """
 
     member: Member
     charge: Charge
@@ -78,6 +81,7 @@ class Permit:
     flight: Flight | None
     granted_at: float
     is_open: bool = True
+    is_serving: bool = False
 
     @property
     def is_probe(self) -> bool:
@@ -93,14 +97,14 @@ class Place:
     :ivar tokens: about how many the request will use.
     :ivar deadline: nothing is granted at or after this time.
     :ivar tried: the members that were tried for this request; others come first.
-    :ivar is_strict: whether those that were tried are no choice at all.
+    :ivar never: those that are no choice at all.
     """
 
     number: int
     tokens: float
     deadline: float
     tried: frozenset[Member]
-    is_strict: bool
+    never: frozenset[Member]
     ticket: Any
 
 

@@ -25,7 +25,7 @@ from typing import Literal
 
 import attrs
 
-from .dates import duration, number, rfc3339
+from .dates import LONGEST_PAUSE, duration, number, rfc3339
 
 MINUTE = 60.0
 SLACK = 1e-3  # of a request or token: so that a bucket looked at exactly when it is ready is ready
@@ -66,7 +66,7 @@ class Reading:
 
     :ivar limit: how much there is.
     :ivar remaining: how much is left, at least 0.
-    :ivar reset: seconds until all of it is there again, or None.
+    :ivar reset: seconds until all of it is there again, a day at most, or None.
     """
 
     limit: float
@@ -93,7 +93,8 @@ def read_limit(headers: Mapping[str, str], names: Names | None, reset: str, wall
     remaining = number(headers.get(names.remaining, "").strip())
     if not limit or remaining is None or not math.isfinite(limit):
         return None
-    return Reading(limit, min(remaining, limit), _RESETS[reset](headers.get(names.reset, "").strip(), wall))
+    seconds = _RESETS[reset](headers.get(names.reset, "").strip(), wall)
+    return Reading(limit, min(remaining, limit), None if seconds is None else min(seconds, LONGEST_PAUSE))
 
 
 class Bucket:

@@ -9,7 +9,8 @@ retry that nothing speaks against takes from the budget, so that what is refused
 
 A retry on another upstream goes at once. A retry on the same one waits: a part, by chance, of what the strategy says,
 and never less than the server asked for. Waits longer than a ceiling are not waited for at all: the caller is told
-now, and not in ten minutes (and never is such a wait cut short, which would only draw the next refusal).
+now, and not in ten minutes (and never is such a wait cut short, which would only draw the next refusal). Once the
+caller has the answer nobody asks any more: there is no retry after a byte of the body was delivered.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Literal
 
 import attrs
 
+from ..messages import IDEMPOTENT_METHODS
 from ..strategy import RetryStrategy
 from .budget import RetryBudget
 from .outcomes import MEANINGS, Kind, Outcome, RetryRules, kind_of
@@ -29,11 +31,8 @@ LONGEST_WAIT = 8.0
 CEILING = 60.0
 """Seconds: a longer wait than this is told to the caller instead of being waited for."""
 
-IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
-
 Reason = Literal[
     "nothing to retry",  # served, or an answer that another try would only get again
-    "delivered",  # a byte of the body has reached the caller
     "the server said not to",  # x-should-retry: false
     "quota spent",
     "may have been processed",
@@ -74,7 +73,7 @@ class Repeatable:
     @property
     def is_safe(self) -> bool:
         """Whether sending it twice does no more than sending it once."""
-        return self.is_allowed or self.method in IDEMPOTENT
+        return self.is_allowed or self.method in IDEMPOTENT_METHODS
 
 
 @attrs.frozen
@@ -135,7 +134,6 @@ class _Case:
 
 
 _STOPS: tuple[tuple[Reason, Callable[[_Case], bool]], ...] = (
-    ("delivered", lambda case: case.outcome.is_delivered),
     ("the server said not to", lambda case: case.outcome.should_retry is False),
     (
         "nothing to retry",

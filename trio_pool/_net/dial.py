@@ -8,7 +8,7 @@ from typing import Any
 
 import trio
 
-from ..errors import AddressRefused, ConnectError, TLSError, TrioPoolError
+from ..errors import AddressRefused, CertificateRefused, ConnectError, TLSError, TrioPoolError
 from ..urls import Origin, Proxy
 from .network import Address, Network, PolicyRefusal
 from .streams import Stream
@@ -32,6 +32,7 @@ async def dial(network: Network, origin: Origin, trust: Trust, note: Note | None
     :raises AddressRefused: the address policy lets none of its addresses be dialled.
     :raises ProxyError: the proxy refused.
     :raises TLSError: the handshake failed.
+    :raises CertificateRefused: it did, because of the peer's certificate.
     """
     started, note = trio.current_time(), note or _ignore
     note("connecting", origin)
@@ -182,9 +183,9 @@ def _connect_error(origin: Origin, error: OSError, elapsed: float) -> ConnectErr
 
 
 def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float, whose: str) -> TLSError:
-    advice = ""
+    kind, advice = TLSError, ""
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = error.verify_message
+        kind, reason = CertificateRefused, error.verify_message
         advice = "Check the server's certificate and the clock, or give the pool a tls= context that trusts it."
     elif isinstance(error, ssl.SSLEOFError):
         reason = "the server ended the connection during the handshake"
@@ -192,6 +193,6 @@ def _tls_error(origin: Origin, error: OSError | ValueError, elapsed: float, whos
         reason = (error.reason or str(error)).lower().replace("_", " ")
     else:
         reason = str(error)
-    return TLSError(
+    return kind(
         f"the TLS handshake{whose} failed: {reason}", origin=origin, phase="connecting", elapsed=elapsed, advice=advice
     )

@@ -15,7 +15,7 @@ from yarl import URL
 
 from .. import Headers, PoolStatistics, Request, Response, Timings
 from ..events import Attempt
-from ..headers import SECRET
+from ..headers import is_secret
 
 MASK = "(not shown)"
 STATUS_COLOURS = {1: "cyan", 2: "green", 3: "cyan", 4: "yellow", 5: "red"}
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
 def masked(headers: Headers) -> Iterator[tuple[str, str]]:
     """The fields in order, without the values that are secrets."""
     for name, value in headers.multi_items():
-        yield name, MASK if name.lower() in SECRET else value
+        yield name, MASK if is_secret(name) else value
 
 
 def status_line(response: Response) -> str:

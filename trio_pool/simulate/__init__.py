@@ -1,7 +1,7 @@
 """Pool experiments: the real pool and client on a virtual network under a virtual clock."""
 
 from .advise import Advice, advise
-from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal
+from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
 from .distributions import (
     Constant,
     Distribution,
@@ -54,6 +54,7 @@ __all__ = [
     "Result",
     "Service",
     "SlowResolve",
+    "Slowed",
     "Stall",
     "Surplus",
     "Sweep",

@@ -18,7 +18,6 @@ ERRORS: Mapping[type[TrioPoolError], str] = {
     ours.PoolTimeout: "PoolTimeout",
     ours.PoolFull: "PoolTimeout",
     ours.RateLimited: "PoolTimeout",
-    ours.QuotaExceeded: "PoolTimeout",
     ours.PoolClosed: "ConnectError",
     ours.ConnectTimeout: "ConnectTimeout",
     ours.ConnectError: "ConnectError",

@@ -1,6 +1,7 @@
 """Outages under a virtual clock, with the real client: providers that fail in bursts, independently of each other.
 
-`python -m tests.client.upstreams.outages --seeds 1000` runs as many histories as are asked for, and says what came out.
+`python -m client.upstreams.outages --seeds 1000`, started in `tests/`, runs as many histories as are asked for, and
+says what came out.
 """
 
 from __future__ import annotations
@@ -149,12 +150,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=200.0, help="of each history, by the virtual clock")
     arguments = parser.parse_args()
-    tally = Tally()
+    tally, failing = Tally(), 0
     for seed in range(arguments.first, arguments.first + arguments.seeds):
-        tally.add(run(seed))
+        one = run(seed, seconds=arguments.seconds)
+        tally.add(one)
+        failing += one.served < one.requests
     print(  # noqa: T201  # what it is run for
-        f"{tally.requests} requests: {100 * tally.availability:.4f} % served, {tally.attempts_each:.4f} attempts each"
+        f"{arguments.seeds} seeds, {tally.requests} requests: {100 * tally.availability:.4f} % served, "
+        f"{tally.requests - tally.served} not, in {failing} histories; {tally.attempts_each:.4f} attempts each"
     )
 
 

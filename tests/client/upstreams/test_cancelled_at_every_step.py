@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_pool import Client, PoolConfig, TrioPoolError
+from trio_pool import Client, PoolConfig, Request, TrioPoolError
 
 from ..network import response
 from .world import BUSY, OK, Host, World, assert_at_rest, error, turnstile
@@ -54,13 +54,30 @@ def waiting() -> tuple[World, dict[str, Any]]:
     return World(Host()), {}
 
 
-STORIES = [retried, failed_over, refused, hedged, waiting]
+async def vault() -> str:
+    """A key that takes its time."""
+    await trio.sleep(0.1)
+    return "s3cret"
+
+
+async def signature(_: Request) -> dict[str, str]:
+    """A hook that does."""
+    await trio.sleep(0.1)
+    return {"x-signature": "mine"}
+
+
+def signed() -> tuple[World, dict[str, Any]]:
+    return World(Host(BUSY), Host(error("x", "429 Slow"))), {"prepare": signature}
+
+
+STORIES = [retried, failed_over, refused, hedged, waiting, signed]
 
 
 def options_of(story: Callable[[], Any]) -> list[dict[str, Any]]:
     if story is waiting:
         return [{"requests_per_minute": 1}]
-    return [{"priority": 0}, {"priority": 1}, {"priority": 2}]
+    key = {"key": vault} if story is signed else {}
+    return [{"priority": priority, **key} for priority in range(3)]
 
 
 async def prepare(client: Client, story: Callable[[], Any]) -> None:
@@ -103,6 +120,7 @@ async def test_nothing_stays_behind(story: Callable[[], Any], autojump_clock: tr
             was_reached = await cancelled_at(step, lambda client=client: ask(client))  # type: ignore[misc]  # mypy infers no defaults
             await trio.testing.wait_all_tasks_blocked()
             assert_at_rest(client)
+            world.assert_all_ended()
             await trio.sleep(70)
             for host in world.hosts:
                 host.replies.clear()

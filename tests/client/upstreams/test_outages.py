@@ -120,6 +120,7 @@ async def test_after_any_storm_of_cancellations_everything_is_at_rest(
                 await trio.sleep(chance.choice([0, 0, 0.01, 0.2]))
         await trio.lowlevel.checkpoint()
         assert_at_rest(client)
+        world.assert_all_ended()
         assert client._fleet is not None
         held = client._attempts.course
         assert held is not None

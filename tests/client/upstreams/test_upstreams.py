@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
+import math
+from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -17,13 +21,25 @@ from trio_pool import (
     PoolTimeout,
     RateLimited,
     ReadTimeout,
+    StreamFailed,
+    StreamIncomplete,
     Timeouts,
     TrioPoolError,
     Upstream,
     UsageError,
     open_client,
 )
-from trio_pool.events import BreakerChanged, FailedOver, GaveUp, Hedged, LimitChanged, UpstreamPaused, WaitedForUpstream
+from trio_pool.events import (
+    AttemptEnded,
+    AttemptStarted,
+    BreakerChanged,
+    FailedOver,
+    GaveUp,
+    Hedged,
+    LimitChanged,
+    UpstreamPaused,
+    WaitedForUpstream,
+)
 from trio_pool.providers import ANTHROPIC, GOOGLE, OPENAI
 
 from ..network import Received, Reply, response
@@ -183,6 +199,87 @@ async def test_a_callers_credentials_are_refused(options: dict[str, Any]) -> Non
             await client.get("/x?access_token=mine")
     assert "mine" not in str(caught.value)
     assert world.hosts[0].seen == []
+
+
+CUSTOM = attrs.evolve(OPENAI, name="custom", base_url=None, key_header="X-Gateway-Token", key_prefix="")
+
+
+async def test_what_one_of_them_calls_its_key_is_a_credential_too() -> None:
+    world = World(Host(), Host())
+    async with world.open({"provider": CUSTOM}) as client:
+        with pytest.raises(UsageError, match="'X-Gateway-Token': each upstream has its own key"):
+            await client.get("/x", headers={"X-Gateway-Token": "mine"})
+    assert not world.hosts[0].seen
+
+
+async def test_a_key_in_a_field_of_a_providers_own_is_shown_nowhere_and_follows_no_redirect_away() -> None:
+    away = response(b"", "Location: http://h:2/away", status="302 Found")
+    world = World(Host(away), Host())
+    upstreams = world.upstreams({"provider": CUSTOM})[:1]
+    async with open_client(network=world, upstreams=upstreams, follow_redirects=True) as client:
+        answer = await client.get("/x")
+    assert (answer.status_code, answer.url) == (200, "http://h:2/away")
+    assert world.hosts[0].seen[0].header("x-gateway-token") == "s3cret-1"
+    assert world.hosts[1].seen[0].header("x-gateway-token") is None
+    async with open_client(network=world, upstreams=upstreams) as client:
+        answer = await client.get("/x")
+    assert "s3cret" not in repr(answer.request.headers)
+    assert answer.request.headers["x-gateway-token"] == "s3cret-1"
+
+
+@pytest.mark.parametrize("key", ["s3cret\n", " s3cret", "s3cret\r\nX: y", "s3cr\u00e9t", "\0s3cret"])
+async def test_a_key_that_cannot_be_sent_is_refused_where_it_is_given(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = ""
+    with pytest.raises(UsageError, match=r"Upstream\.key") as caught:
+        Upstream("http://h", key=key)
+    shown += repr(caught.value)
+
+    async def give() -> str:
+        return key
+
+    async with World(Host()).open({"key": give}) as client:
+        with pytest.raises(UsageError, match="key callable of the upstream a") as caught:
+            await client.get("/x")
+        assert_at_rest(client)
+    frames = [frame for frame in caught.traceback if frame.name == "fields"]
+    shown += repr(caught.value) + repr([{**frame.locals, "self": None} for frame in frames])
+    if "\0" not in key:  # no variable can hold that
+        monkeypatch.setenv("MY_KEY", key)
+        with pytest.raises(UsageError, match="MY_KEY holds nothing that can be a key of the upstream a") as caught:
+            async with World(Host()).open({"key": None, "key_env": "MY_KEY"}):
+                pass
+        shown += repr(caught.value)
+    assert frames
+    assert "s3cr" not in shown
+
+
+async def test_an_option_that_there_is_not_is_refused() -> None:
+    world = World(Host())
+    async with world.open() as client:
+        with pytest.raises(TypeError, match="no option 'jsn'"):
+            await client.post("/x", jsn={"model": "big"})  # type: ignore[call-arg]  # that is the point
+    assert not world.hosts[0].seen
+
+
+async def test_parameters_and_forms_that_are_made_once_are_sent_with_every_try(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(Host(BUSY))
+    async with world.open() as client:
+        await client.post("/x", params=iter([("a", "1")]), data=iter([("b", "2")]))
+    assert [(received.target, received.body) for received in world.hosts[0].seen] == [("/v1/x?a=1", b"b=2")] * 2
+
+
+@pytest.mark.parametrize("field", ["Content-Length", "Transfer-Encoding"])
+async def test_a_hook_cannot_change_how_a_body_is_framed(field: str) -> None:
+    world = World(Host())
+    async with world.open(prepare=lambda _: {field: "chunked"}) as client:
+        with pytest.raises(UsageError, match="prepare hook"):
+            await client.post("/x", content=b"ab")
+        assert_at_rest(client)
+    assert not world.hosts[0].seen
 
 
 async def test_credentials_of_the_whole_client_are_refused_when_it_is_opened() -> None:
@@ -397,6 +494,34 @@ async def test_all_tries_count_over_all_upstreams(autojump_clock: trio.testing.M
     assert len({attempt.upstream for attempt in answer.attempts[:2]}) == 2
 
 
+@pytest.mark.parametrize("seconds", [30, 90])
+async def test_a_wait_is_for_the_upstream_that_asks_for_it_and_not_for_the_request(
+    seconds: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    world = World(Host(BUSY), Host(error("x", "429 Slow", f"Retry-After: {seconds}")))
+    async with world.open({}, {"priority": 1}) as client:
+        answer = await client.get("/x")
+        assert results(answer.attempts) == [("a", "503"), ("b", "429"), ("a", "200")]
+        assert trio.current_time() < 1
+        assert_at_rest(client)
+
+
+async def test_where_the_others_are_no_use_the_wait_is_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(otherwise=error("x", "401 No")), Host(error("x", "429 Slow", "Retry-After: 5")))
+    async with world.open({}, {"priority": 1}) as client:
+        answer = await client.get("/x")
+        assert results(answer.attempts) == [("a", "401"), ("b", "429"), ("b", "200")]
+        assert trio.current_time() >= 5
+        assert_at_rest(client)
+
+
+async def test_a_refusal_that_the_server_wants_tried_again_is(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(error("x", "401 No", "x-should-retry: true")))
+    async with world.open() as client:
+        assert results((await client.get("/x")).attempts) == [("a", "401"), ("a", "200")]
+        assert_at_rest(client)
+
+
 async def test_what_the_provider_adds_is_retried_too() -> None:
     world = World(Host(error("conflict", "409 Conflict")), Host(error("conflict", "409 Conflict")))
     async with world.open({"provider": OPENAI}, {"provider": OPENAI}) as client:
@@ -415,6 +540,20 @@ async def test_a_stream_that_begins_with_an_error_is_an_answer_of_that_status() 
         async with client.stream("POST", PATH, json=BODY) as answer:
             assert [event.data async for event in answer.iter_events()][:1] == ["1"]
             assert results(answer.attempts) == [("a", "503"), ("b", "200")]
+        assert_at_rest(client)
+
+
+async def test_a_stream_that_begins_with_an_error_fails_where_there_is_no_other_try(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    bad = response(b'data: {"error": {"code": "server_is_overloaded"}}\n\n', EVENTS)
+    world = World(Host(otherwise=bad))
+    async with world.open(config=PoolConfig(retry_attempts=2)) as client:
+        async with client.stream("POST", PATH, json=BODY) as answer:
+            assert answer.status_code == 200
+            with pytest.raises(StreamFailed, match="server_is_overloaded") as caught:
+                _ = [event async for event in answer.iter_events()]
+            assert results(caught.value.attempts) == [("a", "503"), ("a", "503")]
         assert_at_rest(client)
 
 
@@ -501,11 +640,37 @@ async def test_nothing_is_sent_in_a_pause(autojump_clock: trio.testing.MockClock
         with pytest.raises(RateLimited) as caught:
             await client.get("/x", timeouts=Timeouts(acquire=3))
         assert caught.value.retry_after == pytest.approx(9 - 0.3, abs=1)
+        assert [event.reason for event in world.kinds(GaveUp)] == ["RateLimited"]
     host = world.hosts[0]
     first = host.times[0]
     assert all(at == first or at >= first + 9 for at in host.times)
     assert len(set(host.times)) > 5, "they came back together"
     assert [event.upstream for event in world.kinds(UpstreamPaused)] == ["a"]
+
+
+class Nineties(World):
+    """Its clock stands in RFC 9110's own examples."""
+
+    def time(self) -> float:
+        return 784111777.0 + trio.current_time()
+
+
+async def test_dates_are_told_by_the_networks_own_clock(autojump_clock: trio.testing.MockClock) -> None:
+    names = {"limit": "60", "remaining": "0", "reset": "1994-11-06T10:50:37Z"}
+    limits = [f"anthropic-ratelimit-requests-{name}: {value}" for name, value in names.items()]
+    slow = error("rate_limit_error", "429 Slow", "Retry-After: Sun, 06 Nov 1994 08:49:57 GMT")
+    world = Nineties(Host(slow, response(b"", *limits)), Host(slow))
+    upstreams = world.upstreams({"provider": ANTHROPIC})[:1]
+    async with world.open(upstreams=upstreams, config=PoolConfig(retry_attempts=1)) as client:
+        await client.get("/x")
+        assert [event.seconds for event in world.kinds(UpstreamPaused)] == [20]
+        await trio.sleep(60)
+        await client.get("/x")
+        assert turnstile(client).group.members[0].limiter.requests.rate == pytest.approx(60 / 7200, rel=0.01)
+    async with open_client(network=world) as client:
+        world.hosts[1].replies = [error("x", "429 Slow", "Retry-After: Sun, 06 Nov 1994 08:51:37 GMT")]
+        await client.get("http://h:2/")
+        assert 120 <= trio.current_time() <= 140
 
 
 async def test_a_request_in_the_pools_line_is_not_sent_in_a_pause(autojump_clock: trio.testing.MockClock) -> None:
@@ -522,6 +687,34 @@ async def test_a_request_in_the_pools_line_is_not_sent_in_a_pause(autojump_clock
     assert min(times[1:]) >= 7
     assert len(world.connections) == 1, "a connection that was whole was not kept"
     assert_at_rest(client)
+
+
+async def test_a_request_whose_connection_is_being_made_is_not_sent_in_a_pause(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(Host(SILENCE))
+    world.dial_seconds = [0, 3]
+    config = PoolConfig(acquire_timeout=30, retry_attempts=2)
+    async with world.open(config=config) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(1)
+        nursery.start_soon(client.get, "/x")
+        await trio.sleep(1)
+        world.connections[0].send(error("rate_limit_exceeded", "429 Slow", "Retry-After: 5"))
+    times = world.hosts[0].times
+    assert len(times) == 3
+    assert min(times[1:]) >= 7
+    assert_at_rest(client)
+
+
+async def test_what_its_connections_cannot_carry_goes_to_another_at_once() -> None:
+    world = World(Host(otherwise=SILENCE), Host())
+    async with world.open({"max_connections": 2}, {"priority": 1}) as client, trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(client.get, "/x")
+        await trio.testing.wait_all_tasks_blocked()
+        assert results((await client.get("/x")).attempts) == [("b", "200")]
+        nursery.cancel_scope.cancel()
 
 
 async def test_requests_wait_in_line_for_the_minute_instead_of_drawing_refusals(
@@ -553,7 +746,8 @@ async def test_requests_wait_in_line_for_the_minute_instead_of_drawing_refusals(
 
 async def test_what_was_sent_is_charged_and_what_was_not_is_not(autojump_clock: trio.testing.MockClock) -> None:
     world = World(Host(otherwise=SILENCE))
-    async with world.open({"requests_per_minute": 10, "max_connections": 2}) as client, trio.open_nursery() as nursery:
+    world.dial_seconds = [0, 0, *[math.inf] * 4]
+    async with world.open({"requests_per_minute": 10}) as client, trio.open_nursery() as nursery:
         for _ in range(6):
             nursery.start_soon(client.get, "/x")
         await trio.sleep(1e-9)
@@ -574,6 +768,25 @@ async def test_tokens_are_charged_by_estimate_and_corrected_by_usage(autojump_cl
         assert level.level == pytest.approx(1000 - 10)
         async with client.stream("POST", PATH, json={"max_tokens": 600}):
             assert level.level == pytest.approx(1000 - 10 - 600 - 4, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "charged"),
+    [
+        ({"json": {"max_tokens": 10**400}}, 10**7),
+        ({"json": {"max_tokens": -5000}}, 5),
+        ({"json": {"max_tokens": "many"}}, 5),
+        ({"content": b"x" * 400}, 100),
+        ({"json": {"generationConfig": {"maxOutputTokens": 90}}}, 90 + 12),
+    ],
+)
+async def test_no_body_whatever_makes_an_estimate_that_is_nonsense(options: dict[str, Any], charged: float) -> None:
+    world = World(Host(otherwise=SILENCE))
+    async with world.open({"tokens_per_minute": 1000}) as client, trio.open_nursery() as nursery:
+        nursery.start_soon(partial(client.post, PATH, **options))
+        await trio.testing.wait_all_tasks_blocked()
+        assert turnstile(client).group.members[0].limiter.tokens.level == pytest.approx(1000 - charged, rel=1e-3, abs=2)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_providers_own_header_fields_are_believed(autojump_clock: trio.testing.MockClock) -> None:
@@ -619,7 +832,49 @@ async def test_the_adaptive_limit_is_cut_by_an_overload_and_tells(autojump_clock
     assert [(event.before, event.after) for event in world.kinds(LimitChanged)] == [(20, 18)]
 
 
+async def test_an_overload_in_the_middle_of_a_stream_cuts_the_limit_and_makes_the_pause_it_asks_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
+    failure = {"error": {"code": 503, "status": "UNAVAILABLE", "details": [info]}}
+    world = World(Host(response(b"data: {}\n\ndata: " + json.dumps(failure).encode() + b"\n\n", EVENTS)))
+    async with world.open({"adaptive": True, "provider": GOOGLE}) as client:
+        async with client.stream("POST", PATH, json=BODY) as answer:
+            with pytest.raises(StreamFailed):
+                _ = [event async for event in answer.iter_events()]
+        assert turnstile(client).group.members[0].limit == 18
+        assert_at_rest(client)
+    assert [event.seconds for event in world.kinds(UpstreamPaused)] == [7]
+
+
 # ---- breakers and probes ----
+
+
+async def test_streams_that_always_break_off_open_the_breaker(autojump_clock: trio.testing.MockClock) -> None:
+    """That their heads are fine serves nobody."""
+    world = World(Host(otherwise=[response(b"", EVENTS, length=100), b"data: 1\n\n", b""]), Host())
+    async with world.open({}, {"priority": 1}) as client:
+        for _ in range(6):
+            async with client.stream("POST", PATH, json=BODY) as answer:
+                if answer.attempts[-1].upstream == "a":
+                    with pytest.raises(StreamIncomplete):
+                        _ = [event async for event in answer.iter_events()]
+        assert_at_rest(client)
+    assert (len(world.hosts[0].seen), len(world.hosts[1].seen)) == (5, 1)
+
+
+async def test_what_is_left_in_the_middle_was_served_well(autojump_clock: trio.testing.MockClock) -> None:
+    """A program that never reads to the end must not add up failures of different days."""
+    begun: Reply = [response(b"", EVENTS, length=100), b"data: 1\n\n"]
+    world = World(Host(*[begun, [b""]] * 10))
+    async with world.open() as client:
+        for _ in range(10):
+            async with client.stream("POST", PATH, json=BODY) as answer:
+                assert answer.status_code == 200
+            with pytest.raises(TrioPoolError):
+                await client.post(PATH, json=BODY)
+        assert turnstile(client).group.members[0].breaker._failures == 1
+    assert not world.kinds(BreakerChanged)
 
 
 async def test_a_recovering_upstream_gets_one_probe(autojump_clock: trio.testing.MockClock) -> None:
@@ -701,6 +956,52 @@ async def test_an_upstream_can_be_probed_without_traffic(autojump_clock: trio.te
     assert 2 <= refused - 5 <= 5
 
 
+async def broken(world: World, client: Client) -> None:
+    """The first upstream is down until its breaker is open."""
+    world.hosts[0].is_down = True
+    for _ in range(6):
+        await client.get("/x")
+    world.hosts[0].is_down = False
+    assert turnstile(client).group.members[0].breaker.state.value == "open"
+
+
+async def test_a_probe_is_signed_as_any_request_is(autojump_clock: trio.testing.MockClock) -> None:
+    world = World(Host(), Host())
+    async with world.open({"probe": "/health"}, {"priority": 1}, prepare=lambda _: {"X-Signed": "yes"}) as client:
+        await broken(world, client)
+        await trio.sleep(30)
+    assert [received.header("x-signed") for received in world.hosts[0].seen] == ["yes"]
+
+
+async def test_a_probe_that_is_not_answered_has_failed(autojump_clock: trio.testing.MockClock) -> None:
+    """And does not wait as long as an answer may be thought about."""
+    world = World(Host(otherwise=SILENCE), Host())
+    async with world.open({"probe": "/health"}, {"priority": 1}) as client:
+        await broken(world, client)
+        await trio.sleep(60)
+        assert [event.after for event in world.kinds(BreakerChanged)][:3] == ["open", "half-open", "open"]
+
+
+async def test_a_probe_whose_key_never_comes_keeps_nobody_out(autojump_clock: trio.testing.MockClock) -> None:
+    hangs = False
+
+    async def key() -> str:
+        if hangs:
+            await trio.sleep_forever()
+        return "s3cret"
+
+    world = World(Host(), Host())
+    async with world.open({"probe": "/health", "key": key}, {"priority": 1}) as client:
+        await broken(world, client)
+        hangs = True
+        await trio.sleep(20)
+        assert turnstile(client).group.members[0].breaker._probe is not None
+        hangs = False
+        await trio.sleep(60)
+        assert turnstile(client).group.members[0].breaker.state.value == "closed"
+        assert_at_rest(client)
+
+
 # ---- hedging ----
 
 
@@ -727,6 +1028,9 @@ async def test_a_late_first_byte_gets_a_rival_and_the_loser_is_closed(autojump_c
     assert trio.current_time() == pytest.approx(0.5)
     assert all(connection.is_closed for connection in world.hosts[0].connections)
     assert [(event.first, event.second) for event in world.kinds(Hedged)] == [("a", "b")]
+    assert [(event.upstream, event.is_hedge) for event in world.kinds(AttemptStarted)] == [("a", False), ("b", True)]
+    ended = [(event.attempt.upstream, event.attempt.result) for event in world.kinds(AttemptEnded)]
+    assert ended == [("a", "cancelled"), ("b", "200")]
     assert turnstile(client).group.members[0].breaker._failures == 0
 
 

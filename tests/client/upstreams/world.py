@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import trio
 
 from trio_pool import Client, Origin, PoolConfig, Upstream, open_client
-from trio_pool.events import Event
+from trio_pool.events import AttemptEnded, AttemptStarted, Event
 from trio_pool.turnstile import Turnstile
 
 from ..network import MemoryStream, Received, Reply, ScriptedNetwork, response
@@ -55,12 +56,15 @@ class World(ScriptedNetwork):
         self.hosts = hosts
         self.told: list[Event] = []
         self.chance: Callable[[], float] = random.Random(1).random
+        self.dial_seconds: list[float] = []  # of the next connections; those after them are there at once
 
     def random(self) -> float:
         return self.chance()
 
     async def _connect(self, address: tuple[str, int] | str) -> MemoryStream:
         await trio.lowlevel.checkpoint()
+        if self.dial_seconds:
+            await trio.sleep(self.dial_seconds.pop(0))
         host = self.hosts[int(address[1]) - 1]
         if host.is_down:
             host.refused.append(trio.current_time())
@@ -87,6 +91,12 @@ class World(ScriptedNetwork):
         """A client on all of them, whose events are kept."""
         more = {"observers": [self.told.append], "upstreams": self.upstreams(*options), **more}
         return open_client(config, network=self, **more)
+
+    def assert_all_ended(self) -> None:
+        """Every attempt that was told to have started was told to have ended, once."""
+        started = Counter(event.upstream for event in self.told if isinstance(event, AttemptStarted))
+        ended = Counter(event.attempt.upstream for event in self.told if isinstance(event, AttemptEnded))
+        assert started == ended
 
     def kinds(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.told if isinstance(event, kind)]

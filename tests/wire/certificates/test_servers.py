@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_pool import PoolConfig, TLSError, open_client
+from trio_pool import CertificateRefused, PoolConfig, TLSError, Upstream, open_client
 from trio_pool._net import tls
 
 from .doors import Everywhere, door
@@ -69,6 +69,31 @@ async def test_the_reason_comes_with_advice(gallery: Gallery, trust: ssl.SSLCont
         assert "tls=" in caught.value.advice
         assert isinstance(caught.value.__cause__, TLSError)
         assert isinstance(caught.value.__cause__.__cause__, ssl.SSLCertVerificationError)
+
+
+async def test_a_certificate_that_does_not_verify_is_not_asked_for_again(
+    gallery: Gallery, trust: ssl.SSLContext
+) -> None:
+    async with door(self_signed(gallery)) as server, open_client(tls=trust, network=Everywhere()) as client:
+        with pytest.raises(CertificateRefused) as caught:
+            await client.get(f"https://{HOST}:{server.port}/")
+        assert [attempt.kind for attempt in caught.value.attempts] == ["refused"]
+    assert len(server.visits) == 1
+
+
+async def test_but_another_upstream_is_asked(gallery: Gallery, trust: ssl.SSLContext) -> None:
+    async with door(self_signed(gallery)) as bad, door(gallery.good()) as good:
+        upstreams = [
+            Upstream(f"https://{HOST}:{server.port}", name=name, priority=priority)
+            for priority, (name, server) in enumerate({"bad": bad, "good": good}.items())
+        ]
+        async with open_client(tls=trust, network=Everywhere(), upstreams=upstreams) as client:
+            answer = await client.get("/x")
+    assert [(attempt.upstream, attempt.result) for attempt in answer.attempts] == [
+        ("bad", "CertificateRefused"),
+        ("good", "200"),
+    ]
+    assert bad.visits[0].received == b""
 
 
 async def test_the_server_is_told_why_we_left(gallery: Gallery, trust: ssl.SSLContext) -> None:
