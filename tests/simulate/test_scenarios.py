@@ -22,6 +22,7 @@ from trio_pool.simulate import (
     Poisson,
     ResetAt,
     Service,
+    Slowed,
     VirtualProvider,
     Workload,
 )
@@ -114,6 +115,11 @@ def test_every_table_is_used() -> None:
 def test_users_of_a_closed_loop() -> None:
     loop = {"kind": "ClosedLoop", "users": 4, "think": {"kind": "Constant", "value": 1}}
     assert experiment(with_(workload={"arrivals": loop})).workload.arrivals == ClosedLoop(4, Constant(1))
+
+
+def test_what_is_made_of_another() -> None:
+    slowed = {"kind": "Slowed", "factor": 2, "arrivals": {"kind": "Poisson", "rate": 3}}
+    assert experiment(with_(workload={"arrivals": slowed})).workload.arrivals == Slowed(Poisson(3), 2)
 
 
 def test_presets() -> None:

@@ -15,7 +15,7 @@ import attrs
 from ..errors import UsageError
 from ..strategy import RetryStrategy
 from . import faults
-from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal
+from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
 from .distributions import (
     Constant,
     Distribution,
@@ -35,7 +35,7 @@ Reader = Callable[[Any, str], Any]
 """Makes what a record wants of a value, and is told the value's path."""
 
 DISTRIBUTIONS = (Constant, Exponential, Uniform, LogNormal, Pareto, Gamma, HyperExponential, Empirical)
-ARRIVALS = (Poisson, Renewal, OnOff, Diurnal, Recorded, ClosedLoop)
+ARRIVALS = (Poisson, Renewal, OnOff, Diurnal, Recorded, Slowed, ClosedLoop)
 FAULTS = (*faults.OF_RESOLVING, *faults.OF_DIALLING, *faults.OF_RESPONSES)
 
 
