@@ -54,8 +54,8 @@ def test_the_search_finds_the_least_from_any_guess(answer: int, guess: int) -> N
     assert len(set(asked)) == len(asked) <= 4 + 2 * math.log2(1 + abs(answer - guess))
 
 
-@pytest.mark.parametrize(("target", "wait"), [(0.05, 0.0), (0.01, 0.5)])
-def test_for_mmc_the_advice_is_the_closed_form(target: float, wait: float) -> None:
+@pytest.mark.parametrize(("target", "wait"), [(0.05, 0.0), (0.05, 0.5)])
+def test_for_mmc_the_advice_is_the_closed_form(target: float, wait: float, few: None) -> None:
     advice = advise(10, 1.0, target=target, wait=wait, check=0)
     assert advice.size == advice.needed == sizing.servers_for(10, target, wait)
     assert advice.config.max_connections_per_host == advice.size
@@ -70,7 +70,7 @@ BURSTS = Workload(OnOff(30.0, 2.0, 4.0, 12.0), Service(LogNormal(0.5, 1.0)))
 
 def test_for_bursts_and_tails_the_advice_holds_in_traffic_that_it_has_not_seen() -> None:
     advice = advise(workload=BURSTS, target=0.05, check=2)
-    unseen = [Traffic(BURSTS).sample(seed, 3000) for seed in range(1000, 1004)]
+    unseen = [Traffic(BURSTS).sample(seed, 3000) for seed in range(1000, 1003)]
     with_it, with_one_fewer = (
         fmean(sample.share_waiting(pool_of(size), 0) for sample in unseen) for size in (advice.size, advice.size - 1)
     )
@@ -138,6 +138,17 @@ def test_a_recording_is_as_sure_as_another_one_of_its_length_is_like_it(few: Non
     assert held >= 34
 
 
+def test_the_interval_of_a_recording_is_no_narrower_for_more_samples_of_it() -> None:
+    """Two recordings differ by √2 times what one scatters by; of a process more samples tell more."""
+    recording = Traffic(Workload(Recorded([1, 2, 3]), Service(Constant(1.0))))
+    process = Traffic(Workload(Poisson(1.0), Service(Constant(1.0))))
+    shares = [0.4, 0.6] * 5000
+    assert recording.interval(shares).high == pytest.approx(0.5 + 1.96 * 0.1 * math.sqrt(2), rel=1e-3)
+    assert process.interval(shares).high == pytest.approx(0.5 + 1.96 * 0.1 / math.sqrt(10_000), rel=1e-3)
+    wide = recording.interval([0.0, 0.4, 1.0])
+    assert (wide.low, wide.high) == (0, 1)
+
+
 def test_windows_of_a_recording_are_drawn_whole() -> None:
     traffic = Traffic(Workload(Recorded([*range(3000)]), Service(Uniform(0.1, 0.2))))
     assert traffic.window == pytest.approx(2999 / 30)
@@ -197,6 +208,13 @@ def test_a_trial_knows_what_a_round_trip_does() -> None:
     known, ignored = (tried(config, Traffic(service, overhead), provider, 0.0, 2) for overhead in (0.05, 0.0))
     assert abs(known.more.estimate) < 0.03 < ignored.more.estimate
     assert set(known.outcomes) == {"answered"}  # neither the outage nor the limit is tried
+
+
+def test_a_dial_is_no_wait_in_a_trial() -> None:
+    """With connections that are closed between requests nearly each has to wait for one, and none in line."""
+    traffic = Traffic(Workload(Poisson(2.0), Service(Constant(0.1))))
+    config = attrs.evolve(pool_of(20), keepalive_timeout=0.01)
+    assert tried(config, traffic, VirtualProvider(resolve_seconds=0.3), 0.0, 2).more.high == 0
 
 
 def test_what_a_trial_finds_is_added_to_what_is_known() -> None:
@@ -294,10 +312,19 @@ def test_what_follows_from_figures_is_changed_in_the_configuration_and_nothing_e
     assert advice_for(provider=announced).config.keepalive_timeout == 30.0
     patient = advice_for(config=PoolConfig(acquire_timeout=None))
     assert patient.config.max_waiting == 1000
+    short = advice_for(config=given, workload=attrs.evolve(TEN, service=Service(Exponential(0.5))))
+    assert short.config.max_waiting == short.size * 6
+
+
+def test_cancellations_are_left_out() -> None:
+    hasty = attrs.evolve(TEN, cancelled=1.0, patience=Constant(0.1))
+    assert advice_for(workload=hasty, check=1) == advice_for(check=1)
 
 
 def test_what_a_provider_does_not_let_through_needs_no_connection(few: None) -> None:
-    half = advise(20, 1.0, provider=VirtualProvider(requests_per_minute=600), check=0)
+    provider = VirtualProvider(requests_per_minute=600, tokens_per_minute=1e6)
+    tokens = Workload(Poisson(20), Service(Exponential(1.0), input_tokens=Constant(1000)))
+    half = advise(workload=tokens, provider=provider, check=0)
     assert half.size == advise(10, 1.0, check=0).size
     assert half.load == pytest.approx(10)
     assert advise(10, 1.0, provider=VirtualProvider(requests_per_minute=600), check=0).warnings[1:] == ()

@@ -49,6 +49,7 @@ FLOORS: list[set[str]] = [
 DEPENDENCIES = {"trio", "h11", "attrs", "yarl", "truststore"}
 EXTRAS = {
     "cli": {"click", "rich", "trustme"},
+    "simulate": {"matplotlib"},
     "transports": {"httpx2", "httpcore2", "httpx", "httpcore"},
     "_net": {"socksio"},
     "_wire": {"brotli", "backports", "compression"},

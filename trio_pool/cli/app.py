@@ -30,21 +30,14 @@ class Finite(click.FloatRange):
         return number
 
 
-class Share(click.ParamType):
-    """A share, as "1%" or 0.01."""
-
-    name = "share"
+class Share(Finite):
+    """A number between 0 and 1, which may be written as "1%"."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """A number over 0 and below 1."""
-        text = str(value).strip()
-        try:
-            number = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            number = math.nan
-        if not 0 < number < 1:
-            self.fail(f"{value!r} is no share between 0 and 1, such as 1% or 0.01.", param, ctx)
-        return number
+        """Take the percent sign away before the number is looked at."""
+        if not str(value).endswith("%"):
+            return super().convert(value, param, ctx)
+        return super().convert(Finite().convert(str(value)[:-1], param, ctx) / 100, param, ctx)
 
 
 SECONDS = Finite(min=0, max=86_400, min_open=True)
@@ -53,7 +46,7 @@ SECONDS = Finite(min=0, max=86_400, min_open=True)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def command() -> None:
-    """The connection pool for trio: fetch a URL, or see what a pool and failover are worth."""
+    """The connection pool for trio: fetch a URL, see what a pool is worth, or try one in virtual time."""
 
 
 def _field(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -89,6 +82,12 @@ def _upstream_of(text: str, priority: int) -> Upstream:
     homes = {one.base_url: one for one in PROVIDERS.values()}
     provider = homes.get(text.rstrip("/"), OPENAI_COMPATIBLE)
     return Upstream(text, provider=provider, priority=priority)
+
+
+def _several(_: click.Context, __: click.Parameter, runs: int) -> int:
+    if runs == 1:
+        raise click.BadParameter("one run tells nothing of chance: 0, or 2 and more")
+    return runs
 
 
 def _timeouts(whole: float | None, dial: float | None) -> Timeouts:
@@ -244,7 +243,12 @@ def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: A
     "--burstiness", type=Finite(0, 1000), default=1.0, show_default=True, help="Coefficient of variation of the gaps."
 )
 @click.option(
-    "--target", type=Share(), default="1%", show_default=True, metavar="SHARE", help="Of the requests that may wait."
+    "--target",
+    type=Share(0, 1, min_open=True, max_open=True),
+    default="1%",
+    show_default=True,
+    metavar="SHARE",
+    help="Of the requests that may wait.",
 )
 @click.option(
     "--wait", type=Finite(0), default=0.0, show_default=True, help="Seconds up to which a wait does not count."
@@ -252,7 +256,9 @@ def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: A
 @click.option("--acquire-timeout", type=SECONDS, default=10.0, show_default=True, help="Seconds of a longest wait.")
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Requests that the provider serves at once.")
 @click.option("--requests-per-minute", type=Finite(0, min_open=True), metavar="N", help="What the provider allows.")
-@click.option("--check", type=click.IntRange(0, 1000), default=5, show_default=True, help="Runs of the whole client.")
+@click.option(
+    "--check", type=click.IntRange(0, 1000), default=5, callback=_several, show_default=True, help="Runs of the client."
+)
 @click.option("--json", "as_json", is_flag=True, help="Write the answer as a JSON document.")
 @click.pass_context
 def size(ctx: click.Context, /, as_json: bool, **traffic: Any) -> None:

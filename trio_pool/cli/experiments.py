@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from typing import Any
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -30,7 +30,7 @@ def played(experiments: Sequence[Experiment], jobs: int, console: Console) -> li
         if jobs == 1 or len(experiments) == 1:
             return [bar.run(experiment) for experiment in experiments]
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _end_with_the_command) as pool:
-            return run_all(experiments, _Told(pool, bar.has_run))
+            return run_all(experiments, pool, bar.have_run)
 
 
 class _Bar:
@@ -38,43 +38,28 @@ class _Bar:
 
     def __init__(self, progress: Progress, experiments: Sequence[Experiment]) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=sum(each.seconds for each in experiments))
-        self._count = len(experiments)
+        self._seconds = [0.0, *itertools.accumulate(each.seconds for each in experiments)]
+        self._task = progress.add_task("", total=self._seconds[-1])
         self._runs = 0
-        self._seconds = 0.0  # of the runs that are over
 
     def run(self, experiment: Experiment) -> Result:
         """Run it, and say what its pool does."""
         result = experiment.run(progress=self._show)
-        self.has_run(experiment)
+        self.have_run(self._runs + 1, len(self._seconds) - 1)
         return result
 
-    def has_run(self, experiment: Experiment) -> None:
-        self._runs += 1
-        self._seconds += experiment.seconds
-        self._progress.update(self._task, completed=self._seconds, description=self._of_runs())
-
-    def _of_runs(self) -> str:
-        return f"{self._runs} of {self._count} runs" if self._count > 1 else ""
+    def have_run(self, runs: int, of_all: int) -> None:
+        """So many runs are over."""
+        self._runs = runs
+        self._progress.update(
+            self._task, completed=self._seconds[runs], description=f"{runs} of {of_all} runs" if of_all > 1 else ""
+        )
 
     def _show(self, reached: Reached) -> None:
         now = reached.moment
-        done = self._seconds + min(now.at, reached.seconds)
+        done = self._seconds[self._runs] + min(now.at, reached.seconds)
         words = f"{now.leased} leased, {now.idle} idle, {now.waiting} waiting, {now.answered} of {now.begun} answered"
         self._progress.update(self._task, completed=done, description=words)
-
-
-class _Told(Executor):
-    """An executor that tells of each experiment that has been run."""
-
-    def __init__(self, executor: Executor, tell: Callable[[Experiment], None]) -> None:
-        self._executor = executor
-        self._tell = tell
-
-    def submit(self, run: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        future = self._executor.submit(run, *arguments, **options)
-        future.add_done_callback(lambda _: self._tell(*arguments))
-        return future
 
 
 def _end_with_the_command() -> None:

@@ -1,6 +1,7 @@
 """Pool experiments: the real pool and client on a virtual network under a virtual clock."""
 
-from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal
+from .advise import Advice, advise
+from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
 from .distributions import (
     Constant,
     Distribution,
@@ -23,6 +24,7 @@ from .watch import InvariantBroken
 from .workload import Service, Workload
 
 __all__ = [
+    "Advice",
     "Blackhole",
     "Brownout",
     "Bursts",
@@ -52,12 +54,14 @@ __all__ = [
     "Result",
     "Service",
     "SlowResolve",
+    "Slowed",
     "Stall",
     "Surplus",
     "Sweep",
     "Uniform",
     "VirtualProvider",
     "Workload",
+    "advise",
     "compare",
     "sweep",
 ]

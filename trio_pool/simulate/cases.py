@@ -20,14 +20,13 @@ from .distributions import Distribution
 from .experiment import Experiment
 from .provider import VirtualProvider
 from .reading import FAULTS, below, build, check_keys, distribution, many, nearest, one_of, record, table_of
-from .result import COUNTS, QUANTILES, Result, unit_of
-from .sweep import summary
+from .result import COUNTS, QUANTILES, unit_of
 from .traces import Trace, read
 from .wording import said
 from .workload import Workload
 
 FIGURES = {
-    figure.replace(" ", "_").replace("'", ""): figure
+    figure.lower().replace(" ", "_").replace("'", ""): figure
     for figure in [
         *COUNTS,
         *(f"{time} mean" for time in ("wait", "first byte", "latency")),
@@ -59,9 +58,8 @@ class Expectation:
     is_least: bool
     bound: float
 
-    def is_met(self, results: Sequence[Result]) -> bool:
+    def is_met(self, value: float) -> bool:
         """Whether it is so; of what could not be measured it is not."""
-        value = summary(results)[self.figure].estimate
         return value >= self.bound if self.is_least else value <= self.bound
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ import attrs
 from ..errors import UsageError
 from ..strategy import RetryStrategy
 from . import faults
-from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal
+from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
 from .distributions import (
     Constant,
     Distribution,
@@ -35,7 +35,7 @@ Reader = Callable[[Any, str], Any]
 """Makes what a record wants of a value, and is told the value's path."""
 
 DISTRIBUTIONS = (Constant, Exponential, Uniform, LogNormal, Pareto, Gamma, HyperExponential, Empirical)
-ARRIVALS = (Poisson, Renewal, OnOff, Diurnal, Recorded, ClosedLoop)
+ARRIVALS = (Poisson, Renewal, OnOff, Diurnal, Recorded, Slowed, ClosedLoop)
 FAULTS = (*faults.OF_RESOLVING, *faults.OF_DIALLING, *faults.OF_RESPONSES)
 
 
@@ -57,7 +57,7 @@ def table_of(value: Any, path: str) -> Mapping[str, Any]:
 def nearest(name: str, allowed: Collection[str]) -> str:
     """What to write instead of a name that is none: the one that was probably meant, else all that are."""
     near = get_close_matches(name, allowed, n=1)
-    return f"did you mean {near[0]}?" if near else f"allowed are {', '.join(sorted(allowed))}"
+    return f"perhaps {near[0]} is meant" if near else f"allowed are {', '.join(sorted(allowed))}"
 
 
 def check_keys(table: Mapping[str, Any], allowed: Collection[str], path: str) -> None:
@@ -112,7 +112,7 @@ def one_of(*kinds: type[Any]) -> Reader:
     def read(value: Any, path: str) -> Any:
         table = dict(table_of(value, path))
         name = table.pop("kind", None)
-        if name not in by_name:
+        if not isinstance(name, str) or name not in by_name:
             raise UsageError(f"{path}.kind must be {' or '.join(map(repr, by_name))}, not {name!r}")
         return record(by_name[name], table, path)
 
@@ -151,7 +151,7 @@ def _refuse(value: Any, path: str) -> Distribution:
 
 def _strategy(value: Any, path: str) -> RetryStrategy:
     known = {strategy.value: strategy for strategy in RetryStrategy}
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise UsageError(f"{path} must be {' or '.join(map(repr, known))}, not {value!r}")
     return known[value]
 

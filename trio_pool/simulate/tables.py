@@ -8,7 +8,7 @@ from typing import get_args
 
 import attrs
 
-from .cases import Case
+from .cases import Case, Expectation
 from .estimates import Interval
 from .result import Cause, Result, cause_of, unit_of
 from .sweep import Comparison, Sweep, summary
@@ -154,7 +154,11 @@ class Verdict:
 def verdicts(cases: Mapping[str, Case], results: Mapping[str, Sequence[Result]]) -> list[Verdict]:
     """What is to be said of every expectation of the cases that were run."""
     return [
-        Verdict(name, str(each), said(summary(found)[each.figure].estimate, unit_of(each.figure)), each.is_met(found))
+        Verdict(name, str(expected), said(value, unit_of(expected.figure)), expected.is_met(value))
         for name, found in results.items()
-        for each in cases[name].expected
+        for expected, value in _found(cases[name].expected, summary(found))
     ]
+
+
+def _found(expected: Iterable[Expectation], figures: Figures) -> list[tuple[Expectation, float]]:
+    return [(each, figures[each.figure].estimate) for each in expected]

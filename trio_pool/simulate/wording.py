@@ -64,4 +64,4 @@ def _decimals(figure: float, digits: int, has_interval: bool) -> int:
     """How many make sense: a whole number that is known exactly has none."""
     if figure == 0 or (figure == round(figure) and not has_interval):
         return 0
-    return max(digits - 1 - math.floor(math.log10(abs(figure))), 0)
+    return max(digits - 1 - math.floor(math.log10(float(f"{abs(figure):.{digits}g}"))), 0)

@@ -145,9 +145,6 @@ class Route:
         """How many of its answers were not used, or not as often as they should be."""
         return sum(answer.is_owed for answer in self._answers)
 
-    def __str__(self) -> str:
-        return self._name
-
     def __repr__(self) -> str:
         left = sum(answer.is_left for answer in self._answers)
         return f"<Route {self._name}: {left} of {len(self._answers)} answers left>"

@@ -1,0 +1,297 @@
+"""`trio-pool simulate` and `trio-pool size` as their users see them: what is shown and written, and the exit status."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import attrs
+import pytest
+from rich.console import Console
+
+from trio_pool.cli.__main__ import main
+from trio_pool.cli.experiments import played
+from trio_pool.simulate import Experiment, InvariantBroken
+from trio_pool.simulate.scenario import load
+from trio_pool.sizing import servers_for
+
+from .test_import_cost import imported_by
+
+SCENARIO = """
+title = "A small one"
+seconds = 5
+seeds = 2
+
+[pool]
+max_connections = 2
+acquire_timeout = 0.2
+
+[workload]
+arrivals = { kind = "Poisson", rate = 6 }
+service.first_byte = { kind = "Exponential", mean = 0.3 }
+
+[expect]
+answered_at_least = 0.5
+
+[variants.large]
+pool.max_connections = 20
+expect = { answered_at_least = 1 }
+
+[variants.hopeless]
+pool.max_waiting = 0
+expect = { answered_at_least = 1 }
+
+[sweep]
+pool.max_connections = [2, 20]
+"""
+
+
+class Outcome(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(SCENARIO, encoding="utf-8")
+
+    def run(*arguments: str) -> Outcome:
+        status = main(list(arguments))
+        return Outcome(status, *capfd.readouterr())
+
+    return run
+
+
+def table_in(text: str) -> dict[str, list[str]]:
+    """The rows of what is shown, by their first word."""
+    return {words[0]: words[1:] for line in text.splitlines() if (words := line.split())}
+
+
+# ---- simulate ----
+
+
+def test_the_shipped_scenarios_are_listed(run: Run) -> None:
+    status, out, _ = run("simulate", "--list")
+    assert status == 0
+    assert "ten-connections    Ten connections at 100 requests a second" in out
+    assert len(out.splitlines()) == 7
+
+
+def test_the_base_is_run_and_shown(run: Run) -> None:
+    status, out, err = run("simulate", "small.toml")
+    assert (status, err) == (0, "")
+    assert "A small one (means over 2 seeds)" in out
+    assert {"answered", "timeout", "reuse", "PoolTimeout", "base"} <= set(table_in(out))
+    assert "met  base: answered should be at least 50.00 %" in out
+    assert "hopeless" not in out
+
+
+def test_variants_are_compared_and_an_expectation_that_is_not_met_is_a_failure(run: Run) -> None:
+    status, out, _ = run("simulate", "small.toml", "--compare", "--seed", "3", "--seeds", "1")
+    assert status == 1
+    assert "A small one (seed 3)" in out
+    assert {"base", "large", "hopeless"} <= set(table_in(out))
+    assert "met  large: answered should be at least 100.00 %, and it is 100.00 %" in out
+    assert "NOT MET  hopeless: answered should be at least 100.00 %, and it is " in out
+
+
+def test_a_grid_is_swept(run: Run) -> None:
+    status, out, _ = run("simulate", "small.toml", "--sweep", "--json", "sweep.json")
+    assert status == 0
+    assert "pool.max_connections" in out
+    assert {"2", "20"} <= set(table_in(out))
+    document = json.loads(Path("sweep.json").read_text(encoding="utf-8"))
+    assert document["format"] == "trio_pool.simulate.sweep/1"
+    assert [point["settings"] for point in document["points"]] == [{"pool.max_connections": n} for n in (2, 20)]
+
+
+def test_one_run_is_a_document_of_its_own_on_stdout_and_nothing_else_is(run: Run) -> None:
+    status, out, err = run("simulate", "small.toml", "--seeds", "1", "--json", "-")
+    assert status == 0
+    assert json.loads(out)["format"] == "trio_pool.simulate.result/1"
+    assert "A small one (seed 0)" in err
+
+
+def test_settings_take_the_place_of_the_files(run: Run) -> None:
+    settings = ["--set", "pool.max_connections=7", "--set", "pool.codec=h11", "--set", "title=Another"]
+    status, out, err = run("simulate", "small.toml", *settings, "--seeds", "1", "--json", "-")
+    config = json.loads(out)["experiment"]["config"]
+    assert (status, config["max_connections"], config["codec"]) == (0, 7, "h11")
+    assert "Another" in err
+
+
+def test_a_report_is_written_and_its_command_does_the_same(run: Run) -> None:
+    assert run("simulate", "small.toml", "--compare", "--set", "seconds = 4", "--html", "a.html").status == 1
+    first = Path("a.html").read_text(encoding="utf-8")
+    command = "trio-pool simulate small.toml --set &#x27;seconds = 4&#x27; --compare --seed 0 --seeds 2"
+    assert f"<code>{command}</code>" in first
+    [_, *arguments] = shlex.split(command.replace("&#x27;", "'"))
+    assert run(*arguments, "--html", "b.html").status == 1
+    second = Path("b.html").read_text(encoding="utf-8")
+    assert without_time(first) == without_time(second)
+
+
+def without_time(page: str) -> list[str]:
+    return [line for line in page.replace("<p>", "\n<p>").splitlines() if "processor time" not in line]
+
+
+def test_processes_give_the_same(run: Run) -> None:
+    for jobs in ("1", "2"):
+        assert run("simulate", "small.toml", "--jobs", jobs, "--json", f"{jobs}.json").status == 0
+    one, two = (json.loads(Path(f"{jobs}.json").read_text(encoding="utf-8")) for jobs in ("1", "2"))
+    assert [each["history"] for each in one["results"]["base"]] == [each["history"] for each in two["results"]["base"]]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_on_a_terminal_a_bar_says_how_far_it_is(run: Run, jobs: int) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    experiment = next(iter(load("small.toml").cases.values())).experiment
+    results = played([attrs.evolve(experiment, seed=seed) for seed in (0, 1)], jobs, terminal)
+    assert [result.experiment.seed for result in results] == [0, 1]
+    shown: Any = terminal.file
+    assert "2 of 2 runs" in shown.getvalue()
+
+
+def test_on_a_terminal_the_pool_is_seen_meanwhile(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr("rich.progress.Progress.update", lambda _, __, **fields: said.append(fields))
+    said: list[dict[str, Any]] = []
+    played([next(iter(load("small.toml").cases.values())).experiment], 1, terminal)
+    assert any("2 leased, 0 idle" in each["description"] for each in said)
+    assert said[-1] == {"completed": 5, "description": ""}
+
+
+WRONG: list[tuple[list[str], str]] = [
+    ([], "which SCENARIO? --list shows those that come with the library"),
+    (["nowhere"], "'nowhere' is no file that can be read"),
+    (["small.toml", "--set", "pool.max_waiting=-1"], "pool.max_waiting must be a whole number of at least 0"),
+    (["small.toml", "--set", "pool.max_waitin=1"], "perhaps max_waiting is meant"),
+    (["small.toml", "--set", "pool"], "--set is written KEY=VALUE"),
+    (["small.toml", "--set", "variants = 3"], "variants must be a table"),
+    (["kept-connections", "--set", "variants = 3"], "variants must be a table"),
+    (["small.toml", "--seeds", "0"], "Invalid value for '--seeds'"),
+    (["small.toml", "--jobs", "0"], "Invalid value for '--jobs'"),
+    (["small.toml", "--seed", "-1"], "Invalid value for '--seed'"),
+    (["small.toml", "--html", "nowhere/a.html"], "there is no folder 'nowhere'"),
+    (["small.toml", "--json", "nowhere/a.json"], "there is no folder 'nowhere'"),
+    (["brownout", "--sweep"], "the scenario has nothing to sweep"),
+    (["bare.toml", "--compare"], "the scenario has no variants to compare"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "what"), WRONG)
+def test_what_cannot_be_is_refused(run: Run, arguments: list[str], what: str) -> None:
+    bare = '[workload]\npreset = "chat"\nrate = 1'
+    Path("bare.toml").write_text(bare, encoding="utf-8")
+    status, out, err = run("simulate", *arguments)
+    assert (status, out) == (2, "")
+    assert what in " ".join(err.replace("│", " ").split())
+
+
+def test_a_report_needs_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_pool.cli.simulate.find_spec", lambda _: None)
+    status, _, err = run("simulate", "small.toml", "--html", "a.html")
+    assert status == 2
+    assert "pip install 'trio_pool[plot]'" in err
+    assert importlib.util.find_spec("matplotlib") is not None
+
+
+def test_a_file_that_cannot_be_written_is_a_failure(run: Run) -> None:
+    Path("folder").mkdir()
+    status, _, err = run("simulate", "small.toml", "--json", "folder")
+    assert status == 1
+    assert "cannot write 'folder': Is a directory" in err
+
+
+def test_a_broken_invariant_is_a_failure_that_tells_its_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_it(experiment: Experiment, progress: object = None) -> NoReturn:
+        raise InvariantBroken("a slot was lost", 1.5, experiment.seed, experiment.command)
+
+    monkeypatch.setattr(Experiment, "run", break_it)
+    status, _, err = run("simulate", "small.toml", "--compare", "--set", "seconds=3", "--seed", "5")
+    assert status == 1
+    assert "a slot was lost" in err
+    assert "trio-pool simulate small.toml --set seconds=3 --compare --seed 5 --seeds 1" in err
+
+
+def test_an_interrupt_is_told_by_the_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trio_pool.cli.simulate.played", interrupt)
+    status, out, err = run("simulate", "small.toml")
+    assert (status, out, err.strip()) == (130, "", "")
+
+
+def test_other_commands_do_not_import_experiments() -> None:
+    assert not [name for name in imported_by("import trio_pool.cli.app") if name.startswith("trio_pool.simulate")]
+
+
+# ---- size ----
+
+TRAFFIC = ["--rate", "4", "--service-time", "0.5", "--check", "0"]
+
+
+def test_a_size_is_advised(run: Run) -> None:
+    status, out, err = run("size", *TRAFFIC[:-2], "--check", "2")
+    assert (status, err) == (0, "")
+    assert "4 requests a second, each for 500 ms on average: 2 connections are busy on average." in out
+    assert str(servers_for(2, 0.01)) in table_in(out)
+    assert "The target is met." in out
+    assert "simulated, the whole client" in out
+    assert "PoolConfig(max_connections=" in out
+
+
+def test_the_answer_as_a_document(run: Run) -> None:
+    status, out, _ = run("size", *TRAFFIC, "--target", "5%", "--json")
+    document = json.loads(out)
+    assert (status, document["target"], document["is_met"], document["checked"]) == (0, 0.05, True, None)
+    assert document["size"] == document["config"]["max_connections"] >= servers_for(2, 0.05)
+
+
+def test_bursts_need_more_and_patience_needs_less(run: Run) -> None:
+    sizes = [
+        json.loads(run("size", *TRAFFIC, *more, "--json").out)["size"]
+        for more in (["--burstiness", "3"], [], ["--wait", "1"])
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 3
+
+
+def test_a_target_that_no_size_can_meet_is_a_failure(run: Run) -> None:
+    status, out, _ = run("size", *TRAFFIC, "--concurrency", "3", "--wait", "0.1")
+    assert status == 1
+    assert "Advised: 3 connections. The target is NOT MET." in out
+    assert "wait longer than 100 ms" in out
+    assert "the provider serves 3 at once" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--rate", "4"], "Missing option '--service-time'"),
+        ([*TRAFFIC, "--rate", "0"], "Invalid value for '--rate'"),
+        ([*TRAFFIC, "--rate", "nan"], "'nan' is not a number"),
+        ([*TRAFFIC, "--target", "0"], "Invalid value for '--target'"),
+        ([*TRAFFIC, "--target", "120%"], "Invalid value for '--target'"),
+        ([*TRAFFIC, "--target", "some%"], "Invalid value for '--target'"),
+        ([*TRAFFIC, "--burstiness", "-1"], "Invalid value for '--burstiness'"),
+        ([*TRAFFIC, "--wait", "20"], "wait must be from 0 to acquire_timeout (10)"),
+        ([*TRAFFIC, "--check", "1"], "one run tells nothing of chance"),
+        ([*TRAFFIC, "--concurrency", "0"], "Invalid value for '--concurrency'"),
+    ],
+)
+def test_traffic_that_cannot_be_is_refused(run: Run, arguments: list[str], what: str) -> None:
+    status, out, err = run("size", *arguments)
+    assert (status, out) == (2, "")
+    assert what in " ".join(err.split())
