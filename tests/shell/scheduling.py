@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import outcome
 import trio
 
-from trio_pool.simulate.scheduling import VirtualClock, run
+from trio_pool.simulate.world.scheduling import VirtualClock, run
 
 from .network import MemoryNetwork
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_pool.simulate.traces import Trace, read
+from trio_pool.simulate.traffic.traces import Trace, read
 
 FILE = Path(__file__).resolve().parents[3] / "shared" / "data" / "azure_llm_conv_2023.csv"
 

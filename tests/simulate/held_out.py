@@ -17,11 +17,11 @@ from statistics import fmean
 import attrs
 
 from trio_pool import PoolConfig
-from trio_pool.simulate import workload
-from trio_pool.simulate.advise import advise, least
+from trio_pool.simulate.advisor.advise import advise, least
+from trio_pool.simulate.advisor.samples import Traffic
 from trio_pool.simulate.experiment import Experiment
-from trio_pool.simulate.samples import Traffic
-from trio_pool.simulate.traces import CITATION, Trace, read
+from trio_pool.simulate.traffic import workload
+from trio_pool.simulate.traffic.traces import CITATION, Trace, read
 
 SEEDS = range(1000, 1005)  # of the times of answers; the advisor's are small
 MINUTE = 60.0

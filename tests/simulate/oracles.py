@@ -15,12 +15,12 @@ from typing import Any
 import attrs
 
 from trio_pool import PoolConfig, sizing
-from trio_pool.simulate.arrivals import Poisson
-from trio_pool.simulate.distributions import Exponential, HyperExponential, LogNormal
+from trio_pool.simulate.advisor.queueing import waits
 from trio_pool.simulate.estimates import Interval, mean_interval
 from trio_pool.simulate.experiment import Experiment
-from trio_pool.simulate.queueing import waits
-from trio_pool.simulate.workload import Job, Service, Workload
+from trio_pool.simulate.traffic.arrivals import Poisson
+from trio_pool.simulate.traffic.distributions import Exponential, HyperExponential, LogNormal
+from trio_pool.simulate.traffic.workload import Job, Service, Workload
 
 CONFIDENCE = 0.99  # of each figure's interval; there are a dozen figures
 WARM_UP = 8.0

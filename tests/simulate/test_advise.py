@@ -14,18 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_pool import PoolConfig, UsageError, sizing
-from trio_pool.simulate import samples, workload
-from trio_pool.simulate.advise import Advice, advise, least
-from trio_pool.simulate.arrivals import Arrivals, ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
-from trio_pool.simulate.cautions import open_files
-from trio_pool.simulate.distributions import Constant, Exponential, Gamma, LogNormal, Uniform
+from trio_pool.simulate.advisor import samples
+from trio_pool.simulate.advisor.advise import Advice, advise, least
+from trio_pool.simulate.advisor.cautions import open_files
+from trio_pool.simulate.advisor.samples import Traffic
+from trio_pool.simulate.advisor.trial import Trial, tried
 from trio_pool.simulate.estimates import Interval
-from trio_pool.simulate.outages import Outage
-from trio_pool.simulate.provider import VirtualProvider
-from trio_pool.simulate.samples import Traffic
-from trio_pool.simulate.traces import Row, Trace
-from trio_pool.simulate.trial import Trial, tried
-from trio_pool.simulate.workload import Service, Workload
+from trio_pool.simulate.traffic import workload
+from trio_pool.simulate.traffic.arrivals import Arrivals, ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
+from trio_pool.simulate.traffic.distributions import Constant, Exponential, Gamma, LogNormal, Uniform
+from trio_pool.simulate.traffic.traces import Row, Trace
+from trio_pool.simulate.traffic.workload import Service, Workload
+from trio_pool.simulate.world.outages import Outage
+from trio_pool.simulate.world.provider import VirtualProvider
 
 from .azure import conversations
 from .held_out import MINUTE, Unseen, pool_of

@@ -11,10 +11,10 @@ from statistics import fmean, pvariance
 import pytest
 
 from trio_pool import UsageError
-from trio_pool.simulate.arrivals import Arrivals, ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
-from trio_pool.simulate.chances import chance
-from trio_pool.simulate.distributions import Constant
 from trio_pool.simulate.estimates import batch_means
+from trio_pool.simulate.traffic.arrivals import Arrivals, ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
+from trio_pool.simulate.traffic.chances import chance
+from trio_pool.simulate.traffic.distributions import Constant
 
 FAR = 0.999999
 ENDLESS: list[Arrivals] = [

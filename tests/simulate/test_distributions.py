@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from trio_pool import UsageError
-from trio_pool.simulate.chances import chance
-from trio_pool.simulate.distributions import (
+from trio_pool.simulate.estimates import batch_means
+from trio_pool.simulate.traffic.chances import chance
+from trio_pool.simulate.traffic.distributions import (
     Constant,
     Distribution,
     Empirical,
@@ -24,7 +25,6 @@ from trio_pool.simulate.distributions import (
     Pareto,
     Uniform,
 )
-from trio_pool.simulate.estimates import batch_means
 
 SAMPLES = 40_000
 FAR = 0.999999  # confidence of a bound: with fixed seeds it holds or it does not, for good

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from trio_pool import UsageError
-from trio_pool.simulate.engine import Engine, open_engine
-from trio_pool.simulate.scheduling import run
+from trio_pool.simulate.world.engine import Engine, open_engine
+from trio_pool.simulate.world.scheduling import run
 
 T = TypeVar("T")
 

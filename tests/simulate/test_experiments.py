@@ -28,7 +28,7 @@ from trio_pool.simulate import (
     VirtualProvider,
     Workload,
 )
-from trio_pool.simulate.servers import Server
+from trio_pool.simulate.world.servers import Server
 
 from .plans import CROWDED, QUIET, STORMY
 

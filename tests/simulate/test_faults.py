@@ -13,8 +13,8 @@ import trio
 
 from trio_pool import ConnectError, ConnectTimeout, PoolConfig, ReadError, ReadTimeout, RemoteProtocolError, UsageError
 from trio_pool.errors import TrioPoolError
-from trio_pool.simulate.demands import Demand
-from trio_pool.simulate.faults import (
+from trio_pool.simulate.traffic.demands import Demand
+from trio_pool.simulate.world.faults import (
     Blackhole,
     Fault,
     FinWhileIdle,
@@ -25,7 +25,7 @@ from trio_pool.simulate.faults import (
     Stall,
     Surplus,
 )
-from trio_pool.simulate.provider import VirtualProvider
+from trio_pool.simulate.world.provider import VirtualProvider
 
 from .world import World, headers, play
 

@@ -20,13 +20,13 @@ from pure.mutants import MUTANTS
 import trio_pool.pool
 from trio_pool import PoolConfig, UsageError
 from trio_pool._core.slots import Slots
-from trio_pool.simulate.arrivals import OnOff, Poisson, Renewal
+from trio_pool.simulate.advisor.queueing import waits
 from trio_pool.simulate.audit import Audit
-from trio_pool.simulate.distributions import Exponential, LogNormal, Pareto
 from trio_pool.simulate.estimates import Interval
 from trio_pool.simulate.experiment import Experiment
-from trio_pool.simulate.queueing import waits
-from trio_pool.simulate.workload import Service, Workload
+from trio_pool.simulate.traffic.arrivals import OnOff, Poisson, Renewal
+from trio_pool.simulate.traffic.distributions import Exponential, LogNormal, Pareto
+from trio_pool.simulate.traffic.workload import Service, Workload
 
 from .oracles import ORACLES, alone, bounded, endless, jobs_of, lossy, of_the_line, pool_of
 

@@ -10,7 +10,8 @@ from pure.mutants import MUTANTS
 
 import trio_pool.pool
 from trio_pool import PoolConfig
-from trio_pool.simulate import Experiment, InvariantBroken, workload
+from trio_pool.simulate import Experiment, InvariantBroken
+from trio_pool.simulate.traffic import workload
 
 from .plans import CROWDED, QUIET, STORMY
 

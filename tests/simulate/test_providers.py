@@ -12,11 +12,11 @@ import trio
 
 from trio_pool import ConnectError, ConnectTimeout, PoolConfig, ReadError, Response, Timeouts, Upstream, UsageError
 from trio_pool.errors import TrioPoolError
-from trio_pool.simulate import demands
-from trio_pool.simulate.demands import Demand
-from trio_pool.simulate.network import EPOCH
-from trio_pool.simulate.outages import Brownout, Bursts, Outage
-from trio_pool.simulate.provider import VirtualProvider
+from trio_pool.simulate.traffic import demands
+from trio_pool.simulate.traffic.demands import Demand
+from trio_pool.simulate.world.network import EPOCH
+from trio_pool.simulate.world.outages import Brownout, Bursts, Outage
+from trio_pool.simulate.world.provider import VirtualProvider
 
 from .world import ONCE, World, headers, play, together
 

@@ -12,12 +12,12 @@ import trio
 
 from trio_pool import PoolConfig
 from trio_pool.errors import TrioPoolError
-from trio_pool.simulate import faults
-from trio_pool.simulate.arrivals import Poisson
-from trio_pool.simulate.distributions import Exponential, LogNormal
-from trio_pool.simulate.outages import Bursts
-from trio_pool.simulate.provider import VirtualProvider
-from trio_pool.simulate.workload import Job, Service, Workload
+from trio_pool.simulate.traffic.arrivals import Poisson
+from trio_pool.simulate.traffic.distributions import Exponential, LogNormal
+from trio_pool.simulate.traffic.workload import Job, Service, Workload
+from trio_pool.simulate.world import faults
+from trio_pool.simulate.world.outages import Bursts
+from trio_pool.simulate.world.provider import VirtualProvider
 
 from .world import World, headers, play
 

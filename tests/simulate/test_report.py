@@ -13,15 +13,15 @@ import attrs
 import pytest
 
 from trio_pool.simulate import sweep as run_sweep
-from trio_pool.simulate import tables
 from trio_pool.simulate.estimates import Interval
-from trio_pool.simulate.report import page
-from trio_pool.simulate.scenario import Scenario, parse
+from trio_pool.simulate.reports import tables
+from trio_pool.simulate.reports.report import page
+from trio_pool.simulate.reports.tables import Table, verdicts
+from trio_pool.simulate.scenarios.scenario import Scenario, parse
+from trio_pool.simulate.scenarios.wording import said, said_difference, said_interval
 from trio_pool.simulate.sweep import Comparison, Sweep, compare
-from trio_pool.simulate.tables import Table, verdicts
-from trio_pool.simulate.traces import CITATION, Row, Trace
-from trio_pool.simulate.wording import said, said_difference, said_interval
-from trio_pool.simulate.workload import trace
+from trio_pool.simulate.traffic.traces import CITATION, Row, Trace
+from trio_pool.simulate.traffic.workload import trace
 
 HOSTILE = "<script>alert('&')</script>"
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from trio_pool import Request
 from trio_pool._wire.h11_codec import H11Codec
-from trio_pool.simulate import demands
-from trio_pool.simulate.demands import Demand
-from trio_pool.simulate.requests import Asked, Reader
+from trio_pool.simulate.traffic import demands
+from trio_pool.simulate.traffic.demands import Demand
+from trio_pool.simulate.world.requests import Asked, Reader
 
 numbers = st.floats(0, 1e9)
 counts = st.integers(0, 10**9)

@@ -26,11 +26,11 @@ from trio_pool.simulate import (
     VirtualProvider,
     Workload,
 )
-from trio_pool.simulate import workload as workloads
-from trio_pool.simulate.scenario import laid_over, load, parse, shipped
+from trio_pool.simulate.reports.tables import verdicts
+from trio_pool.simulate.scenarios.scenario import laid_over, load, parse, shipped
 from trio_pool.simulate.sweep import compare
-from trio_pool.simulate.tables import verdicts
-from trio_pool.simulate.workload import Replayed
+from trio_pool.simulate.traffic import workload as workloads
+from trio_pool.simulate.traffic.workload import Replayed
 
 TRACE = """TIMESTAMP,ContextTokens,GeneratedTokens
 2023-11-16 18:15:46.6805900,374,44

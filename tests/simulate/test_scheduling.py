@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from trio_pool.simulate.scheduling import VirtualClock, run
+from trio_pool.simulate.world.scheduling import VirtualClock, run
 
 
 def order_of_tasks(seed: int) -> list[int]:

@@ -14,9 +14,9 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_pool.simulate.engine import Engine
-from trio_pool.simulate.pipes import End, Pipe, Way
-from trio_pool.simulate.streams import ServerEnd, VirtualStream
+from trio_pool.simulate.world.engine import Engine
+from trio_pool.simulate.world.pipes import End, Pipe, Way
+from trio_pool.simulate.world.streams import ServerEnd, VirtualStream
 
 from .test_engine import with_engine
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_pool import UsageError
-from trio_pool.simulate.traces import Row, Trace, parse, read
+from trio_pool.simulate.traffic.traces import Row, Trace, parse, read
 
 from .azure import conversations
 

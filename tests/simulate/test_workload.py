@@ -13,12 +13,12 @@ import attrs
 import pytest
 
 from trio_pool import UsageError
-from trio_pool.simulate import workload
-from trio_pool.simulate.arrivals import ClosedLoop, Poisson, Recorded
-from trio_pool.simulate.distributions import Constant, Exponential, Gamma, LogNormal, Pareto, Uniform
 from trio_pool.simulate.estimates import batch_means, quantile
-from trio_pool.simulate.traces import Row, Trace
-from trio_pool.simulate.workload import Job, Replayed, Service, Workload
+from trio_pool.simulate.traffic import workload
+from trio_pool.simulate.traffic.arrivals import ClosedLoop, Poisson, Recorded
+from trio_pool.simulate.traffic.distributions import Constant, Exponential, Gamma, LogNormal, Pareto, Uniform
+from trio_pool.simulate.traffic.traces import Row, Trace
+from trio_pool.simulate.traffic.workload import Job, Replayed, Service, Workload
 
 from .azure import conversations
 

@@ -10,14 +10,14 @@ import attrs
 import trio
 
 from trio_pool import Client, PoolConfig, Response, open_client
-from trio_pool.simulate import demands
-from trio_pool.simulate.demands import Asks, Demand
-from trio_pool.simulate.engine import Engine, open_engine
-from trio_pool.simulate.faults import Fault
-from trio_pool.simulate.network import VirtualNetwork
-from trio_pool.simulate.provider import VirtualProvider
-from trio_pool.simulate.scheduling import run
-from trio_pool.simulate.servers import ServerStatistics
+from trio_pool.simulate.traffic import demands
+from trio_pool.simulate.traffic.demands import Asks, Demand
+from trio_pool.simulate.world.engine import Engine, open_engine
+from trio_pool.simulate.world.faults import Fault
+from trio_pool.simulate.world.network import VirtualNetwork
+from trio_pool.simulate.world.provider import VirtualProvider
+from trio_pool.simulate.world.scheduling import run
+from trio_pool.simulate.world.servers import ServerStatistics
 
 T = TypeVar("T")
 

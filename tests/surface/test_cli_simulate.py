@@ -17,7 +17,7 @@ from rich.console import Console
 from trio_pool.cli.__main__ import main
 from trio_pool.cli.experiments import played
 from trio_pool.simulate import Experiment, InvariantBroken
-from trio_pool.simulate.scenario import load
+from trio_pool.simulate.scenarios.scenario import load
 from trio_pool.sizing import servers_for
 
 from .test_import_cost import imported_by

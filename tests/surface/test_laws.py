@@ -292,7 +292,7 @@ def namers(root: Path) -> list[str]:
 def test_only_one_module_touches_trios_private_flag() -> None:
     root = PACKAGE.parent
     found = [f"{part}/{name}" for part in ("trio_pool", "tests", "benchmarks") for name in namers(root / part)]
-    assert found == ["trio_pool/simulate/scheduling.py"]
+    assert found == ["trio_pool/simulate/world/scheduling.py"]
 
 
 def test_a_second_module_that_touches_the_flag_is_found(tmp_path: Path) -> None:

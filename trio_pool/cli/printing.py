@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 from rich.text import Text
 
-from ..simulate.tables import Table
+from ..simulate.reports.tables import Table
 
 WIDTH = 120
 """Columns, where no terminal says otherwise."""

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.text import Text
 
 from ..errors import UsageError
-from ..simulate import tables
 from ..simulate.experiment import Experiment
-from ..simulate.scenario import Scenario, load, shipped
+from ..simulate.reports import tables
+from ..simulate.reports.tables import Verdict, verdicts
+from ..simulate.scenarios.scenario import Scenario, load, shipped
 from ..simulate.sweep import Comparison, Point, Sweep
-from ..simulate.tables import Verdict, verdicts
 from ..simulate.watch import InvariantBroken
 from .experiments import played
 from .printing import show
@@ -169,7 +169,7 @@ def _write(order: Order, scenario: Scenario, outcome: Comparison | Sweep, found:
     if order.as_json is not None:
         _to(order.as_json, _document(outcome))
     if order.html is not None:
-        from ..simulate.report import page
+        from ..simulate.reports.report import page
 
         command = order.command(outcome.seeds[0], len(outcome.seeds))
         _to(order.html, page(scenario, outcome, command=command, found=found))

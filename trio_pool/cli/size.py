@@ -12,12 +12,12 @@ from rich.text import Text
 
 from ..config import PoolConfig
 from ..errors import UsageError
-from ..simulate.advise import Advice, advise
+from ..simulate.advisor.advise import Advice, advise
 from ..simulate.describe import plain, source
 from ..simulate.estimates import Interval
-from ..simulate.provider import VirtualProvider
-from ..simulate.tables import Table
-from ..simulate.wording import said, said_interval
+from ..simulate.reports.tables import Table
+from ..simulate.scenarios.wording import said, said_interval
+from ..simulate.world.provider import VirtualProvider
 from ..sizing import general_wait, servers_for, wait_exceeds
 from .printing import show
 

@@ -1,8 +1,12 @@
 """Pool experiments: the real pool and client on a virtual network under a virtual clock."""
 
-from .advise import Advice, advise
-from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
-from .distributions import (
+from .advisor.advise import Advice, advise
+from .experiment import Experiment
+from .result import Result
+from .run import Progress
+from .sweep import Comparison, Sweep, compare, sweep
+from .traffic.arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
+from .traffic.distributions import (
     Constant,
     Distribution,
     Empirical,
@@ -13,15 +17,11 @@ from .distributions import (
     Pareto,
     Uniform,
 )
-from .experiment import Experiment
-from .faults import Blackhole, FinWhileIdle, HalfClose, Refuse, ResetAt, SlowResolve, Stall, Surplus
-from .outages import Brownout, Bursts, Outage
-from .provider import VirtualProvider
-from .result import Result
-from .run import Progress
-from .sweep import Comparison, Sweep, compare, sweep
+from .traffic.workload import Service, Workload
 from .watch import InvariantBroken
-from .workload import Service, Workload
+from .world.faults import Blackhole, FinWhileIdle, HalfClose, Refuse, ResetAt, SlowResolve, Stall, Surplus
+from .world.outages import Brownout, Bursts, Outage
+from .world.provider import VirtualProvider
 
 __all__ = [
     "Advice",

@@ -12,7 +12,7 @@ from .._core.decisions import Queue, Slot, State
 from .._core.expiry import TICK
 from .._core.slots import Slots
 from ..pool import Pool
-from .network import VirtualNetwork
+from .world.network import VirtualNetwork
 
 SLACK = 2 * TICK
 """Seconds after its time at which a waiter or an idle connection that is still there was forgotten."""

@@ -25,13 +25,13 @@ from ..errors import (
     WriteError,
 )
 from ..response import Response
-from .arrivals import ClosedLoop
-from .chances import chance
-from .demands import DEMAND, NONCE, written
-from .engine import Engine
 from .record import ANSWERED, CANCELLED, UNFINISHED, Record, Visit
+from .traffic.arrivals import ClosedLoop
+from .traffic.chances import chance
+from .traffic.demands import DEMAND, NONCE, written
+from .traffic.workload import Job
 from .watch import Watch
-from .workload import Job
+from .world.engine import Engine
 
 if TYPE_CHECKING:
     from .experiment import Experiment

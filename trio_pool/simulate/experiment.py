@@ -17,13 +17,13 @@ from ..errors import UsageError
 from ..upstreams import Upstream
 from .checks import all_of, is_a, one_of
 from .describe import source
-from .distributions import as_tuple
-from .faults import Fault
 from .paths import no_such
-from .provider import VirtualProvider
 from .result import Result
 from .run import Progress, Run
-from .workload import Workload
+from .traffic.distributions import as_tuple
+from .traffic.workload import Workload
+from .world.faults import Fault
+from .world.provider import VirtualProvider
 
 LONGEST_COMMAND = 10_000
 """Characters: what replays an experiment is a command up to here."""

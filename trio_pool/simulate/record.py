@@ -15,7 +15,7 @@ from .._core.permits import Member
 from ..events import Attempt
 from ..pool import Pool
 from .estimates import LittlesLaw
-from .workload import Job
+from .traffic.workload import Job
 
 ANSWERED = "answered"
 """The outcome of a request whose answer came whole, with a status below 400. Other outcomes are a status ("503"), the

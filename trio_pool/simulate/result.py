@@ -20,7 +20,7 @@ from .._core.figures import PoolStatistics
 from .describe import plain
 from .estimates import Interval, LittlesLaw, batch_means, quantile_interval
 from .record import ANSWERED, CANCELLED, UNFINISHED, Moment
-from .servers import ServerStatistics
+from .world.servers import ServerStatistics
 
 if TYPE_CHECKING:
     from .experiment import Experiment

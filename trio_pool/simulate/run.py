@@ -24,14 +24,14 @@ from .._core.permits import Member
 from ..client import Client, open_client
 from ..dialling import ABANDONED
 from ..pool import Pool
-from . import scheduling
 from .audit import SLACK, unrest
 from .callers import Callers
-from .engine import Engine, open_engine
-from .network import VirtualNetwork
 from .record import Moment, Record
 from .result import Result
 from .watch import InvariantBroken, Watch
+from .world import scheduling
+from .world.engine import Engine, open_engine
+from .world.network import VirtualNetwork
 
 if TYPE_CHECKING:
     from .experiment import Experiment

@@ -16,7 +16,7 @@ from .._core.decisions import Queue
 from .._core.slots import Slots
 from ..pool import Pool
 from .audit import Audit
-from .network import VirtualNetwork
+from .world.network import VirtualNetwork
 
 CIRCLES = 2**14
 """Task steps after which time is looked at."""

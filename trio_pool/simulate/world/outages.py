@@ -12,8 +12,8 @@ from typing import Literal
 
 import attrs
 
-from ..checks import NOT_NEGATIVE, POSITIVE, Rule
-from .checks import name_or_none, one_of
+from ...checks import NOT_NEGATIVE, POSITIVE, Rule
+from ..checks import name_or_none, one_of
 
 How = Literal["refuse", "503", "blackhole"]
 

@@ -20,18 +20,18 @@ from collections.abc import Callable
 
 import attrs
 
-from ..checks import POSITIVE, Rule
-from ..config import PoolConfig
-from ..errors import UsageError
-from ..sizing import servers_for, wait_exceeds
-from .arrivals import Renewal
+from ...checks import POSITIVE, Rule
+from ...config import PoolConfig
+from ...errors import UsageError
+from ...sizing import servers_for, wait_exceeds
+from ..estimates import Interval
+from ..traffic.arrivals import Renewal
+from ..traffic.distributions import Distribution, Exponential
+from ..traffic.workload import Service, Workload
+from ..world.provider import VirtualProvider
 from .cautions import Case, cautions, kept_by_server, line_that_is_served, open_files
-from .distributions import Distribution, Exponential
-from .estimates import Interval
-from .provider import VirtualProvider
 from .samples import Traffic
 from .trial import tried
-from .workload import Service, Workload
 
 SPARE_FILES = 64  # what a process has open beside its connections
 

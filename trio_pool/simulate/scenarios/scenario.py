@@ -16,13 +16,13 @@ from typing import Any, cast
 
 import attrs
 
-from ..checks import COUNT
-from ..errors import UsageError
+from ...checks import COUNT
+from ...errors import UsageError
+from ..experiment import Experiment
 from .cases import KEYS, Case, case_of
-from .experiment import Experiment
 from .reading import below, check_keys, table_of
 
-SHIPPED = Path(__file__).parent / "scenarios"
+SHIPPED = Path(__file__).parent
 
 _OF_ALL = {"title", "about", "base", "seeds", "variants", "sweep"}
 

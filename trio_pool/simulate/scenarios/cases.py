@@ -10,20 +10,20 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..checks import NOT_NEGATIVE, POSITIVE
-from ..config import PoolConfig
-from ..errors import UsageError
-from ..upstreams import Upstream
-from . import workload as workloads
-from .checks import one_of as choice
-from .distributions import Distribution
-from .experiment import Experiment
-from .provider import VirtualProvider
+from ...checks import NOT_NEGATIVE, POSITIVE
+from ...config import PoolConfig
+from ...errors import UsageError
+from ...upstreams import Upstream
+from ..checks import one_of as choice
+from ..experiment import Experiment
+from ..result import COUNTS, QUANTILES, unit_of
+from ..traffic import workload as workloads
+from ..traffic.distributions import Distribution
+from ..traffic.traces import Trace, read
+from ..traffic.workload import Workload
+from ..world.provider import VirtualProvider
 from .reading import FAULTS, below, build, check_keys, distribution, many, nearest, one_of, record, table_of
-from .result import COUNTS, QUANTILES, unit_of
-from .traces import Trace, read
 from .wording import said
-from .workload import Workload
 
 FIGURES = {
     figure.lower().replace(" ", "_").replace("'", ""): figure

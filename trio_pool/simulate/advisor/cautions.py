@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from ..config import PoolConfig
-from .estimates import Interval
-from .provider import VirtualProvider
-from .result import cause_of
+from ...config import PoolConfig
+from ..estimates import Interval
+from ..result import cause_of
+from ..world.provider import VirtualProvider
 from .samples import Traffic
 from .trial import Trial
 

@@ -9,15 +9,15 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
-from .._version import __version__
+from ..._version import __version__
+from ..describe import plain
+from ..experiment import Experiment
+from ..scenarios.scenario import Scenario
+from ..sweep import Comparison, Sweep
+from ..traffic.traces import CITATION
+from ..traffic.workload import Replayed
 from . import charts, tables
-from .describe import plain
-from .experiment import Experiment
-from .scenario import Scenario
-from .sweep import Comparison, Sweep
 from .tables import Table, Verdict
-from .traces import CITATION
-from .workload import Replayed
 
 STYLE = """
 :root { color-scheme: light; }

@@ -14,9 +14,9 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from ..checks import NOT_NEGATIVE, POSITIVE, SHARE, Rule
-from ..errors import UsageError
-from .checks import name_or_none
+from ...checks import NOT_NEGATIVE, POSITIVE, SHARE, Rule
+from ...errors import UsageError
+from ..checks import name_or_none
 from .outages import ENDLESS
 
 BYTES = Rule("a whole number of bytes, at least 0", lambda value: value >= 0, whole=True)

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import attrs
 
-from ..checks import COUNT, NOT_NEGATIVE, POSITIVE, Rule
-from ..errors import UsageError
-from .checks import all_of, one_of, truth
+from ...checks import COUNT, NOT_NEGATIVE, POSITIVE, Rule
+from ...errors import UsageError
+from ..checks import all_of, one_of, truth
 from .outages import ENDLESS, Brownout, Bursts, Outage
 
 Dialect = Literal["openai"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from . import demands
-from .demands import Demand
+from ..traffic import demands
+from ..traffic.demands import Demand
 
 _FIELD = re.compile(
     rb"\r\n(simulated-demand|simulated-nonce|content-length|transfer-encoding|connection):[ \t]*([^\r\n]*)",

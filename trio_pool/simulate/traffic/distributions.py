@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..checks import NOT_NEGATIVE, POSITIVE, Rule
-from ..errors import UsageError
+from ...checks import NOT_NEGATIVE, POSITIVE, Rule
+from ...errors import UsageError
 
 SIGMA = Rule("a number from 0 to 10", lambda value: 0 <= value <= 10)  # beyond, one sample outweighs any experiment
 SHAPE = Rule("a number over 1 (at 1 and below there is no mean)", lambda value: value > 1)

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..checks import COUNT, NOT_NEGATIVE, POSITIVE, SHARE
-from ..errors import UsageError
+from ...checks import COUNT, NOT_NEGATIVE, POSITIVE, SHARE
+from ...errors import UsageError
 from .distributions import CV, Distribution, Gamma, as_tuple, how_many, numbers
 
 

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from ..checks import COUNT
+from ...checks import COUNT
 
 
 def waits(

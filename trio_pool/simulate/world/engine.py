@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from ..errors import UsageError
+from ...errors import UsageError
 from .scheduling import VirtualClock
 
 Entry = list[Any]
@@ -111,7 +111,7 @@ async def open_engine() -> AsyncGenerator[Engine]:
     """
     clock = trio.lowlevel.current_clock()
     if not isinstance(clock, VirtualClock) or clock.agenda is not None:
-        raise UsageError("an engine needs a run of its own, by trio_pool.simulate.scheduling.run")
+        raise UsageError("an engine needs a run of its own, by trio_pool.simulate.world.scheduling.run")
     clock.agenda = engine = Engine(clock)
     try:
         with engine.scope:

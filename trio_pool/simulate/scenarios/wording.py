@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .estimates import Interval
+from ..estimates import Interval
 
 NOTHING = "-"
 """What stands for a figure that there is none of."""

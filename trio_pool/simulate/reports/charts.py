@@ -10,9 +10,9 @@ from functools import partial
 from itertools import cycle
 from typing import Any
 
-from .estimates import Interval, quantile
-from .result import Result, unit_of
-from .sweep import Point, Sweep
+from ..estimates import Interval, quantile
+from ..result import Result, unit_of
+from ..sweep import Point, Sweep
 from .tables import CAUSES
 
 Results = Mapping[str, Sequence[Result]]

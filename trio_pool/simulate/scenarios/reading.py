@@ -12,11 +12,10 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from ..errors import UsageError
-from ..strategy import RetryStrategy
-from . import faults
-from .arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
-from .distributions import (
+from ...errors import UsageError
+from ...strategy import RetryStrategy
+from ..traffic.arrivals import ClosedLoop, Diurnal, OnOff, Poisson, Recorded, Renewal, Slowed
+from ..traffic.distributions import (
     Constant,
     Distribution,
     Empirical,
@@ -27,8 +26,9 @@ from .distributions import (
     Pareto,
     Uniform,
 )
-from .outages import Brownout, Bursts, Outage
-from .workload import Service
+from ..traffic.workload import Service
+from ..world import faults
+from ..world.outages import Brownout, Bursts, Outage
 
 T = TypeVar("T")
 Reader = Callable[[Any, str], Any]

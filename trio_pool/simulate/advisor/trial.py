@@ -12,11 +12,11 @@ from collections import Counter
 
 import attrs
 
-from ..config import PoolConfig
-from .estimates import Interval, paired_difference
-from .experiment import Experiment
-from .provider import VirtualProvider
-from .result import Result
+from ...config import PoolConfig
+from ..estimates import Interval, paired_difference
+from ..experiment import Experiment
+from ..result import Result
+from ..world.provider import VirtualProvider
 from .samples import Traffic
 
 REQUESTS = 1000  # with each seed, beyond those of the warm-up

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from .demands import Demand
+from ..traffic.demands import Demand
 from .provider import VirtualProvider
 
 REASONS = {200: b"OK", 400: b"Bad Request", 429: b"Too Many Requests", 503: b"Service Unavailable", 529: b"Overloaded"}

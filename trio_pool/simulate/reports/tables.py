@@ -8,11 +8,11 @@ from typing import get_args
 
 import attrs
 
-from .cases import Case, Expectation
-from .estimates import Interval
-from .result import Cause, Result, cause_of, unit_of
-from .sweep import Comparison, Sweep, summary
-from .wording import said, said_difference, said_interval
+from ..estimates import Interval
+from ..result import Cause, Result, cause_of, unit_of
+from ..scenarios.cases import Case, Expectation
+from ..scenarios.wording import said, said_difference, said_interval
+from ..sweep import Comparison, Sweep, summary
 
 Figures = Mapping[str, Interval]
 

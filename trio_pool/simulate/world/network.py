@@ -12,9 +12,9 @@ from random import Random
 
 import trio
 
-from .._net.network import Address, SystemNetwork
-from ..errors import UsageError
-from .chances import chance
+from ..._net.network import Address, SystemNetwork
+from ...errors import UsageError
+from ..traffic.chances import chance
 from .engine import Engine
 from .faults import OF_DIALLING, OF_RESOLVING, OF_RESPONSES, Blackhole, Dice, Fault, Refuse, SlowResolve
 from .pipes import Pipe

@@ -15,8 +15,8 @@ from typing import Protocol
 
 import attrs
 
-from ..checks import POSITIVE, SHARE
-from ..errors import UsageError
+from ...checks import POSITIVE, SHARE
+from ...errors import UsageError
 from .arrivals import Arrivals, ClosedLoop, OnOff, Poisson, Recorded
 from .chances import chance
 from .distributions import Constant, Distribution, Empirical, LogNormal, Uniform

@@ -17,14 +17,14 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from ..checks import POSITIVE
-from ..config import PoolConfig
-from ..errors import UsageError
-from .arrivals import Arrivals, ClosedLoop, Diurnal, Recorded, Slowed
-from .chances import chance
-from .estimates import Interval, mean_interval
+from ...checks import POSITIVE
+from ...config import PoolConfig
+from ...errors import UsageError
+from ..estimates import Interval, mean_interval
+from ..traffic.arrivals import Arrivals, ClosedLoop, Diurnal, Recorded, Slowed
+from ..traffic.chances import chance
+from ..traffic.workload import Workload
 from .queueing import waits
-from .workload import Workload
 
 SAMPLES = 20
 REQUESTS = 30_000  # at least, in each sample of a process

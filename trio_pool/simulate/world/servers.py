@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 import attrs
 
-from .._core.ratelimit import Bucket
+from ..._core.ratelimit import Bucket
+from ..traffic.demands import Demand
 from .answering import Answering, Refusal
 from .answers import Script
 from .conversations import Conversation
-from .demands import Demand
 from .engine import Engine
 from .faults import Dice, Fault
 from .outages import Outage, in_order

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import attrs
 
-from ..checks import NOT_NEGATIVE, POSITIVE
-from ..errors import UsageError
+from ...checks import NOT_NEGATIVE, POSITIVE
+from ...errors import UsageError
 from .distributions import as_tuple, how_many
 
 CITATION = "Azure LLM inference traces 2023 (AzurePublicDataset, Microsoft), CC-BY 4.0"

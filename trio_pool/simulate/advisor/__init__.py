@@ -1,0 +1,1 @@
+"""How large a pool must be: searched for, warned about, and tried."""

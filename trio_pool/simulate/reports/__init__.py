@@ -1,0 +1,1 @@
+"""What came of experiments, for people: tables, charts, a page."""

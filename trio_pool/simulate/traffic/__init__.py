@@ -1,0 +1,1 @@
+"""What is asked in an experiment, and when: drawn before anything runs."""
