@@ -10,9 +10,12 @@ import attrs
 
 from .cases import Case, Expectation
 from .estimates import Interval
+from .experiment import Experiment
 from .result import Cause, Result, cause_of, unit_of
 from .sweep import Comparison, Sweep, summary
+from .traces import CITATION
 from .wording import said, said_difference, said_interval
+from .workload import Replayed
 
 Figures = Mapping[str, Interval]
 
@@ -130,6 +133,13 @@ def of_outcomes(results: Mapping[str, Sequence[Result]]) -> Table:
 
 def _mean(outcome: str, results: Sequence[Result]) -> str:
     return said(fmean(result.outcomes.get(outcome, 0) for result in results), "")
+
+
+def sources(experiments: Iterable[Experiment]) -> str:
+    """What must be said of where the traffic comes from: a sentence, or nothing."""
+    if any(isinstance(each.workload.service, Replayed) for each in experiments):
+        return f"The traffic was recorded; where the recording is Azure's: {CITATION}."
+    return ""
 
 
 @attrs.frozen
