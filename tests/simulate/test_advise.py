@@ -245,6 +245,7 @@ def test_where_nothing_is_amiss_there_is_no_warning() -> None:
     advice = advice_for()
     assert advice.warnings == ()
     assert advice.is_met
+    assert advice_for(config=attrs.evolve(QUIET, keepalive_timeout=None, acquire_timeout=None)).warnings == ()
     assert advice.config == attrs.evolve(QUIET, max_connections=advice.size, max_connections_per_host=advice.size)
 
 
@@ -258,7 +259,7 @@ WARNINGS: dict[str, dict[str, Any]] = {
     r"acquire_timeout \(10 s\) is not less than total_timeout \(10 s\)": {
         "config": attrs.evolve(QUIET, total_timeout=10.0)
     },
-    "keepalive_timeout was 30 s, and the server closes idle connections after 5 s": {
+    "keepalive_timeout was 30 s, and the server closes idle connections before that .* It is now 2.5 s": {
         "provider": VirtualProvider(keepalive_timeout=5.0)
     },
     "max_waiting was 1000, but {size} connections serve only {line} waiting requests within acquire_timeout": {
@@ -309,6 +310,10 @@ def test_what_follows_from_figures_is_changed_in_the_configuration_and_nothing_e
         max_waiting=advice.size * 3,
         keepalive_timeout=4.0,
     )
+    quick = advice_for(
+        config=attrs.evolve(QUIET, keepalive_timeout=5.0), provider=VirtualProvider(keepalive_timeout=8.0)
+    )
+    assert (quick.config.keepalive_timeout, quick.warnings) == (5.0, ())
     announced = VirtualProvider(keepalive_timeout=8.0, announces_keepalive=True)
     assert advice_for(provider=announced).config.keepalive_timeout == 30.0
     patient = advice_for(config=PoolConfig(acquire_timeout=None))
@@ -343,7 +348,8 @@ def test_the_system_says_how_many_files_may_be_open() -> None:
 
 NONSENSE: dict[str, dict[str, Any]] = {
     "traffic needs a rate and a service time, or a workload": {"workload": None},
-    "traffic is a rate and a service time, or a workload, not both": {"rate": 5},
+    "traffic is a workload, or a rate and a service time and their burstiness, not both": {"rate": 5},
+    "traffic is a workload, or a rate and a service time": {"burstiness": 2.0},
     "rate must be a positive number, not 0": {"workload": None, "rate": 0, "service": 1.0},
     "service must be a positive number, not -1": {"workload": None, "rate": 5, "service": -1},
     "Renewal.cv must be 0, or a number from 0.001": {"workload": None, "rate": 5, "service": 1, "burstiness": -1},

@@ -13,10 +13,10 @@ import pytest
 import trio_pool
 from trio_pool.cli.app import command
 from trio_pool.simulate import Result
-from trio_pool.simulate.world import faults
 from trio_pool.simulate.scenarios.cases import Case
 from trio_pool.simulate.scenarios.scenario import parse, shipped
 from trio_pool.simulate.sweep import compare
+from trio_pool.simulate.world import faults
 
 PAGE = (Path(trio_pool.__file__).parent.parent / "docs" / "experiments.md").read_text(encoding="utf-8")
 

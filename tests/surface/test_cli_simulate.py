@@ -18,6 +18,7 @@ from trio_pool.cli.__main__ import main
 from trio_pool.cli.experiments import played
 from trio_pool.simulate import Experiment, InvariantBroken
 from trio_pool.simulate.scenarios.scenario import load
+from trio_pool.simulate.traffic.traces import CITATION
 from trio_pool.sizing import servers_for
 
 from .test_import_cost import imported_by
@@ -143,6 +144,14 @@ def test_a_report_is_written_and_its_command_does_the_same(run: Run) -> None:
 
 def without_time(page: str) -> list[str]:
     return [line for line in page.replace("<p>", "\n<p>").splitlines() if "processor time" not in line]
+
+
+def test_where_recorded_traffic_comes_from_is_told(run: Run) -> None:
+    rows = ["TIMESTAMP,ContextTokens,GeneratedTokens", "2023-11-16 18:15:46.0,374,44", "2023-11-16 18:15:47.0,1,2"]
+    Path("hour.csv").write_text("\n".join(rows), encoding="utf-8")
+    _, out, _ = run("simulate", "azure-hour", "--set", "workload.trace=hour.csv", "--set", "seconds=5")
+    assert CITATION in " ".join(out.split())
+    assert CITATION not in run("simulate", "small.toml").out
 
 
 def test_processes_give_the_same(run: Run) -> None:

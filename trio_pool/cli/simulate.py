@@ -152,6 +152,8 @@ def _show(console: Console, scenario: Scenario, outcome: Comparison | Sweep, fou
         show(console, tables.of_figures(outcome.results))
         show(console, tables.of_outcomes(outcome.results))
         show(console, tables.of_times(outcome.results))
+    if source := tables.sources(case.experiment for case in scenario.cases.values()):
+        console.print(Text(f"{source}\n"))
     for each in found:
         console.print(Text(f"{'met' if each.is_met else 'NOT MET'}  {each}", style="green" if each.is_met else "red"))
 

@@ -29,7 +29,7 @@ from ..traffic.arrivals import Renewal
 from ..traffic.distributions import Distribution, Exponential
 from ..traffic.workload import Service, Workload
 from ..world.provider import VirtualProvider
-from .cautions import Case, cautions, kept_by_server, line_that_is_served, open_files
+from .cautions import Case, cautions, keepalive_of, line_that_is_served, open_files
 from .samples import Traffic
 from .trial import tried
 
@@ -118,7 +118,7 @@ def advise(
     needed = least(lambda size: line.probability(size).high <= target, line.guess(target))
     files = (open_files() if max_files is None else max_files) - SPARE_FILES
     size = _clamped(needed, files, provider)
-    advised = _kept(line.config_of(size), provider)
+    advised = attrs.evolve(line.config_of(size), keepalive_timeout=keepalive_of(given, provider))
     case = Case(
         given=given,
         advised=advised,
@@ -153,18 +153,12 @@ def _clamped(needed: int, files: float, provider: VirtualProvider | None) -> int
     return max(int(min(needed, files, math.inf if served is None else served)), 1)
 
 
-def _kept(config: PoolConfig, provider: VirtualProvider | None) -> PoolConfig:
-    """Idle connections are closed well before the server would do it."""
-    server = kept_by_server(provider)
-    return attrs.evolve(config, keepalive_timeout=server / 2) if config.keepalive_timeout >= server else config
-
-
 def _workload(
     rate: float | None, service: float | Distribution | None, burstiness: float, workload: Workload | None
 ) -> Workload:
     if workload is not None:
-        if rate is not None or service is not None:
-            raise UsageError("traffic is a rate and a service time, or a workload, not both")
+        if (rate, service, burstiness) != (None, None, 1.0):
+            raise UsageError("traffic is a workload, or a rate and a service time and their burstiness, not both")
         return attrs.evolve(workload, cancelled=0.0)
     if rate is None or service is None:
         raise UsageError("traffic needs a rate and a service time, or a workload")

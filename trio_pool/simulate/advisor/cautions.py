@@ -34,11 +34,13 @@ def line_that_is_served(size: float, hold: float, patience: float) -> float:
     return math.floor(size * patience / hold) if patience < math.inf else math.inf
 
 
-def kept_by_server(provider: VirtualProvider | None) -> float:
-    """The seconds of idleness after which the server closes a connection without having said so."""
-    if provider is None or provider.keepalive_timeout is None or provider.announces_keepalive:
-        return math.inf
-    return provider.keepalive_timeout
+def keepalive_of(config: PoolConfig, provider: VirtualProvider | None) -> float:
+    """The idle seconds after which the pool should close a connection, so that the server does not do it first.
+
+    Half of what the server allows, where that is less than what is configured, and the server does not announce it.
+    """
+    server = provider.keepalive_timeout if provider and not provider.announces_keepalive else None
+    return config.keepalive_timeout if server is None or config.keepalive_timeout < server else server / 2
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +119,7 @@ def _load(case: Case) -> Iterator[str]:
 
 def _acquire_and_total(case: Case) -> Iterator[str]:
     config = case.advised
-    if config.acquire_timeout >= config.total_timeout:
+    if math.inf > config.total_timeout <= config.acquire_timeout:
         yield (
             f"acquire_timeout ({config.acquire_timeout:g} s) is not less than total_timeout "
             f"({config.total_timeout:g} s): a request can spend all its time in line, and never ends with PoolTimeout."
@@ -125,12 +127,11 @@ def _acquire_and_total(case: Case) -> Iterator[str]:
 
 
 def _keepalive(case: Case) -> Iterator[str]:
-    server = kept_by_server(case.provider)
-    if case.given.keepalive_timeout >= server:
+    if case.advised.keepalive_timeout < case.given.keepalive_timeout:
         yield (
-            f"keepalive_timeout was {case.given.keepalive_timeout:g} s, and the server closes idle connections after "
-            f"{server:g} s without saying so: requests would be sent into closed connections. It is now "
-            f"{case.advised.keepalive_timeout:g} s."
+            f"keepalive_timeout was {case.given.keepalive_timeout:g} s, and the server closes idle connections before "
+            "that without saying so: requests would be sent into closed connections. It is now "
+            f"{case.advised.keepalive_timeout:g} s, half of what the server allows."
         )
 
 

@@ -6,16 +6,13 @@ Its charts are drawn by matplotlib (the extra `plot`). What comes from a scenari
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from ..._version import __version__
 from ..describe import plain
-from ..experiment import Experiment
 from ..scenarios.scenario import Scenario
 from ..sweep import Comparison, Sweep
-from ..traffic.traces import CITATION
-from ..traffic.workload import Replayed
 from . import charts, tables
 from .tables import Table, Verdict
 
@@ -150,14 +147,10 @@ def _what(played: Comparison | Sweep, command: str) -> str:
         f"{sum(result.ended for result in runs):,.0f} virtual seconds, {seconds:.1f} s of processor time, "
         f"trio_pool {escape(__version__)}.</p>",
         f"<p><code>{escape(command)}</code></p>" if command else "",
-        f"<p>Traffic: {escape(CITATION)}.</p>" if _is_traced(shown.values()) else "",
+        f"<p>{escape(tables.sources(shown.values()))}</p>",
         *(_details(name, json.dumps(plain(each), indent=1)) for name, each in shown.items()),
     ]
     return "".join(parts)
-
-
-def _is_traced(experiments: Iterable[Experiment]) -> bool:
-    return any(isinstance(each.workload.service, Replayed) for each in experiments)
 
 
 def _details(summary: str, text: str) -> str:

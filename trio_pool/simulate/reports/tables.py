@@ -9,10 +9,13 @@ from typing import get_args
 import attrs
 
 from ..estimates import Interval
+from ..experiment import Experiment
 from ..result import Cause, Result, cause_of, unit_of
 from ..scenarios.cases import Case, Expectation
 from ..scenarios.wording import said, said_difference, said_interval
 from ..sweep import Comparison, Sweep, summary
+from ..traffic.traces import CITATION
+from ..traffic.workload import Replayed
 
 Figures = Mapping[str, Interval]
 
@@ -130,6 +133,13 @@ def of_outcomes(results: Mapping[str, Sequence[Result]]) -> Table:
 
 def _mean(outcome: str, results: Sequence[Result]) -> str:
     return said(fmean(result.outcomes.get(outcome, 0) for result in results), "")
+
+
+def sources(experiments: Iterable[Experiment]) -> str:
+    """What must be said of where the traffic comes from: a sentence, or nothing."""
+    if any(isinstance(each.workload.service, Replayed) for each in experiments):
+        return f"The traffic was recorded; where the recording is Azure's: {CITATION}."
+    return ""
 
 
 @attrs.frozen
