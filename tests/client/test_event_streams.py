@@ -21,7 +21,6 @@ import attrs
 import pytest
 import trio
 import trio.testing
-from providers.server import Script, open_provider
 
 import trio_pool
 from trio_pool import (
@@ -47,6 +46,7 @@ from trio_pool._core.outcomes import Kind
 from trio_pool._core.permits import Permit
 from trio_pool.event_streams import DRAIN_SECONDS, EVENT_TIMEOUT, KEPT, DialectName
 
+from ..providers.server import Script, open_provider
 from .network import MemoryStream, ScriptedNetwork, chunk, response
 from .upstreams.world import Host, World, assert_at_rest, turnstile
 

@@ -2,7 +2,7 @@
 
 The halves are every other minute of the hour. The trace is of the Azure LLM inference traces 2023 (AzurePublicDataset,
 Microsoft), CC-BY 4.0. By hand, for several targets and with the whole client on all of a half:
-`python tests/simulate/held_out.py ../shared/data/azure_llm_conv_2023.csv`.
+`python -m tests.simulate.held_out ../shared/data/azure_llm_conv_2023.csv`.
 """
 
 # ruff: noqa: T201  # a command

@@ -1,6 +1,6 @@
 """Simulations against what queueing theory knows of the same traffic: the whole client and pool, and the line alone.
 
-By hand, with more seeds than the suite has time for: `python tests/simulate/oracles.py --seeds 200`.
+By hand, with more seeds than the suite has time for: `python -m tests.simulate.oracles --seeds 200`.
 """
 
 from __future__ import annotations

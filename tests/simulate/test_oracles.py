@@ -15,7 +15,6 @@ from typing import Any
 
 import ciw
 import pytest
-from pure.mutants import MUTANTS
 
 import trio_pool.pool
 from trio_pool import PoolConfig, UsageError
@@ -28,6 +27,7 @@ from trio_pool.simulate.traffic.arrivals import OnOff, Poisson, Renewal
 from trio_pool.simulate.traffic.distributions import Exponential, LogNormal, Pareto
 from trio_pool.simulate.traffic.workload import Service, Workload
 
+from ..pure.mutants import MUTANTS
 from .oracles import ORACLES, alone, bounded, endless, jobs_of, lossy, of_the_line, pool_of
 
 SEEDS = range(20)

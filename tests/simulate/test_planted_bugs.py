@@ -6,13 +6,13 @@ import shlex
 
 import attrs
 import pytest
-from pure.mutants import MUTANTS
 
 import trio_pool.pool
 from trio_pool import PoolConfig
 from trio_pool.simulate import Experiment, InvariantBroken
 from trio_pool.simulate.traffic import workload
 
+from ..pure.mutants import MUTANTS
 from .plans import CROWDED, QUIET, STORMY
 
 DEFAULT = Experiment(PoolConfig(), workload.chat(10.0))

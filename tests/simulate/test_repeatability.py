@@ -76,7 +76,7 @@ def test_a_seed_repeats_a_history() -> None:
 def test_a_seed_repeats_a_history_in_other_processes() -> None:
     command = [sys.executable, "-c", f"from {__name__} import history; print(history(7))"]
     told = set()
-    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     for hash_seed in ("1", "random"):
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": hash_seed}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

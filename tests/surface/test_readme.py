@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 import trio
-from client.network import Reader, Received, response
 
 import trio_pool
+
+from ..client.network import Reader, Received, response
 
 ROOT = Path(trio_pool.__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

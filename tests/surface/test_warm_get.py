@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from client.network import ScriptedNetwork, response
 
 import trio_pool
 from trio_pool import Client, open_client, open_pool
 from trio_pool._wire.fast_codec import FastCodec
+
+from ..client.network import ScriptedNetwork, response
 
 PACKAGE = Path(trio_pool.__file__).parent
 URL = "http://h/path"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import pytest
-from providers.server import Provider, open_provider
 
 from trio_pool import Pool, PoolConfig, open_pool
 
+from ..providers.server import Provider, open_provider
 from .libraries import LIBRARIES, Library
 
 

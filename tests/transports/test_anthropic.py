@@ -11,11 +11,12 @@ import httpx2
 import pytest
 import trio
 from anthropic import AsyncAnthropic
-from providers.protocols import said
-from providers.server import Provider, Script
 
 from trio_pool import Pool, PoolConfig, open_pool
 from trio_pool.transports.httpx2 import PoolTransport
+
+from ..providers.protocols import said
+from ..providers.server import Provider, Script
 
 # The SDK leaves its own generators to the garbage collector, whatever transport there is.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(anthropic|httpx2)\\.:ResourceWarning")

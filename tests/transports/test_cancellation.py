@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import trio
-from shell.stories import pieces
-from shell.test_cancellation import Plot, play_every_step
 
 from trio_pool import Pool
 
+from ..shell.stories import pieces
+from ..shell.test_cancellation import Plot, play_every_step
 from .libraries import LIBRARIES, Library
 
 # A library's own generators, and with httpx a caller's, may be left to the garbage collector where a request is cut.

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from providers.protocols import said
-from providers.server import Provider
 
 import trio_pool
 
+from ..providers.protocols import said
+from ..providers.server import Provider
 from .servers import answering, ok
 
 ROOT = Path(trio_pool.__file__).parent.parent

@@ -10,11 +10,12 @@ import pytest
 import trio
 from google import genai
 from google.genai import errors, types
-from providers.protocols import said
-from providers.server import Provider, Script
 
 from trio_pool import Pool, PoolConfig, open_pool
 from trio_pool.transports.httpx2 import PoolTransport
+
+from ..providers.protocols import said
+from ..providers.server import Provider, Script
 
 # The SDK leaves its own generators to the garbage collector, whatever transport there is.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(google|httpx2)\\.:ResourceWarning")

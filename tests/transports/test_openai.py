@@ -12,12 +12,13 @@ import openai
 import pytest
 import trio
 from openai import AsyncOpenAI
-from providers.protocols import said
-from providers.server import Provider, Script
 
 from trio_pool import Pool, PoolConfig, open_pool
 from trio_pool.transports.httpx import PoolTransport as OverHttpx
 from trio_pool.transports.httpx2 import PoolTransport
+
+from ..providers.protocols import said
+from ..providers.server import Provider, Script
 
 # The SDK leaves its own generators to the garbage collector, whatever transport there is.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(openai|httpx2)\\.:ResourceWarning")

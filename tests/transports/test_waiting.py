@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import trio
-from shell.network import Dialling, MemoryNetwork
-from shell.scheduling import play
-from shell.servers import Reply, Server
-from shell.stories import pool_on
 
+from ..shell.network import Dialling, MemoryNetwork
+from ..shell.scheduling import play
+from ..shell.servers import Reply, Server
+from ..shell.stories import pool_on
 from .libraries import LIBRARIES, Library
 
 URL = "http://a.test/"

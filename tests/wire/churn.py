@@ -1,6 +1,6 @@
 """Cancelling without end: 60 requests at a time on 10 connections, each cut after 0 to 30 ms.
 
-`cd tests; python -m wire.churn --seconds 60` does it for longer than the tests do, over plain TCP and over TLS, and
+`python -m tests.wire.churn --seconds 60` does it for longer than the tests do, over plain TCP and over TLS, and
 prints what came of it. It fails as the tests do: if a connection, a place in line or a file descriptor is lost,
 if the server ever sees more than ten sockets, or if a response carries another request's nonce.
 """

@@ -1,6 +1,6 @@
 """Outages under a virtual clock, with the real client: providers that fail in bursts, independently of each other.
 
-`python -m client.upstreams.outages --seeds 1000`, started in `tests/`, runs as many histories as are asked for, and
+`python -m tests.client.upstreams.outages --seeds 1000` runs as many histories as are asked for, and
 says what came out.
 """
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import attrs
 import pytest
-from providers.server import Script, open_provider
 
 import trio_pool
 from trio_pool import Upstream, events
 
+from ...providers.server import Script, open_provider
 from ..network import ScriptedNetwork
 
 ROOT = Path(trio_pool.__file__).parent.parent

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import trio
-from providers.server import Provider, Script, open_provider
 
 from trio_pool import Client, PoolConfig, ReadTimeout, StatusError, StreamFailed, Timeouts, Upstream, open_client
 from trio_pool.providers import ANTHROPIC, DEEPSEEK, GOOGLE, HOLYSHEEP, OPENAI
 
+from ...providers.server import Provider, Script, open_provider
 from .world import assert_at_rest, results, turnstile
 
 PLAIN = PoolConfig()

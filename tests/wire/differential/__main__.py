@@ -1,4 +1,4 @@
-"""Have the two codecs compared for a while: `cd tests; python -m wire.differential --seconds 60`.
+"""Have the two codecs compared for a while: `python -m tests.wire.differential --seconds 60`.
 
 Each difference is made small and printed once, with how often it was found. The exit status tells whether there was
 any.

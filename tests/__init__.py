@@ -1,0 +1,1 @@
+"""The tests: a package, since parts of it are run by hand with `python -m tests.…`."""
