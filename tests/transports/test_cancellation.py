@@ -20,7 +20,7 @@ from ..shell.test_cancellation import Plot, play_every_step
 from .libraries import LIBRARIES, Library
 
 # A library's own generators, and with httpx a caller's, may be left to the garbage collector where a request is cut.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2?|shell)\\.:ResourceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2?|tests\\.shell)\\.:ResourceWarning")
 
 HEADERS = {"nonce": "v"}
 
