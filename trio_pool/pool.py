@@ -20,6 +20,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from operator import methodcaller
+from threading import get_ident
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -170,9 +171,9 @@ class Pool:
         """
         if type(request) is not Request:
             _check_request(request)
-        self._check_run()
         slots, origin = self._slots, request.origin
-        if not slots.open:
+        if not slots.open or get_ident() != self._thread:
+            self._check_run()
             raise await self._closed(origin)
         if request.is_streamed:
             request.begin()
@@ -489,6 +490,7 @@ class Pool:
     def _start(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
+        self._thread = get_ident()  # has no other run while this one lasts, so it tells at less cost whose a task is
         self.now = trio.lowlevel.current_clock().current_time  # without the way through its runner
         nursery.start_soon(self._alarm.ring)
 

@@ -156,9 +156,12 @@ class Exchange:
             await self.pace(0)
         elif not connection.ends_waits:
             await self.wait(self._stream.wait_readable, due, ReadTimeout)
-        else:  # as `wait`, without a coroutine of its own: nearly every request comes this way
-            due = min(due, self.deadline)
-            before = self._arm(due)
+        else:  # as `wait`, in one piece: nearly every request comes this way, and most of them have no more to wait for
+            if due > self.deadline:
+                due = self.deadline
+            before, connection.due = connection.due, due
+            if due < connection.armed:
+                connection.watch(connection)
             try:
                 await self._stream.wait_readable()  # nobody answers before being asked
             except (trio.ClosedResourceError, trio.BusyResourceError) as error:

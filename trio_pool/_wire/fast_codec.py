@@ -18,6 +18,8 @@ of one byte is made up that ends at the same place.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..config import WireLimits
@@ -40,6 +42,7 @@ _TELLING_FIELD = re.compile(
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _HALF_A_CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{0,8}\r?")
 _LONGEST_CHUNK_LINE = 10
+_new_head: Callable[[tuple[object, ...]], Head] = partial(tuple.__new__, Head)  # without a call in Python
 _SHORTEST_FIELD = 4  # bytes: "a:", and its line end
 
 _REQUEST_HEAD = re.compile(
@@ -177,15 +180,12 @@ class FastCodec:
         self._expected = expected
         connection, keepalive = get(b"connection"), get(b"keep-alive")
         self._closes = closes = connection is not None and connection != b"keep-alive" and says_close(connection)
-        return Head(
-            int(code),
-            "" if reason is None else reason.decode("latin-1"),
-            "HTTP/1.1",
-            lines,
-            closes,
-            None if keepalive is None else keepalive_of(keepalive),
-            [_as_it_stands(lines, b"content-encoding").decode("latin-1")] if b"content-encoding" in by_name else [],
+        codings = (
+            [_as_it_stands(lines, b"content-encoding").decode("latin-1")] if b"content-encoding" in by_name else []
         )
+        seconds = None if keepalive is None else keepalive_of(keepalive)
+        reason = "" if reason is None else reason.decode("latin-1")
+        return _new_head((int(code), reason, "HTTP/1.1", lines, closes, seconds, codings))
 
     def _framing(self, code: bytes, length: bytes | None, coding: bytes | None) -> int | None:
         """The bytes of the body, or -1 for chunks; None where that is not plain (RFC 9112 section 6.3)."""

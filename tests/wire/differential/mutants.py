@@ -87,8 +87,8 @@ MUTANTS = (
     Mutant("values keep their last tabs", r"(?<![\t ])", r"(?<! )"),
     Mutant(
         "names lose their case",
-        "            lines,\n            closes,",
-        "            lines.lower(),\n            closes,",
+        '"HTTP/1.1", lines, closes',
+        '"HTTP/1.1", lines.lower(), closes',
     ),
     # ---- framings ----
     Mutant("the last of several framings wins", _REPEATS, "if False:"),
