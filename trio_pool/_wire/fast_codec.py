@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ..config import WireLimits
 from ..errors import LocalProtocolError
@@ -42,7 +42,7 @@ _TELLING_FIELD = re.compile(
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _HALF_A_CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{0,8}\r?")
 _LONGEST_CHUNK_LINE = 10
-_new_head: Callable[[tuple[object, ...]], Head] = partial(tuple.__new__, Head)  # without a call in Python
+_new_head: Callable[[tuple[object, ...]], Head] = partial(cast("Any", tuple).__new__, Head)  # without a call in Python
 _SHORTEST_FIELD = 4  # bytes: "a:", and its line end
 
 _REQUEST_HEAD = re.compile(
