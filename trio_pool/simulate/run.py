@@ -73,7 +73,7 @@ class Run:
 
         :raises InvariantBroken: the pool did what it never may.
         """
-        began = time.process_time()
+        began = time.thread_time()
         result: Result | None = None
         watch, experiment = self._watch, self._experiment
         try:
@@ -86,7 +86,7 @@ class Run:
         if watch.broken is not None:
             raise InvariantBroken(*watch.broken, experiment.seed, experiment.command) from watch.error
         assert result is not None
-        return attrs.evolve(result, cpu_seconds=time.process_time() - began)
+        return attrs.evolve(result, cpu_seconds=time.thread_time() - began)
 
     async def _play(self) -> Result | None:
         experiment = self._experiment
