@@ -83,8 +83,9 @@ class Callers:
                 for number in range(arrivals.users):
                     nursery.start_soon(self._use, arrivals, f"user {number}")
             else:
-                jobs = experiment.workload.jobs(experiment.seed)
-                self._await_next(nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
+                with self._engine.guard():
+                    jobs = experiment.workload.jobs(experiment.seed)
+                    self._await_next(nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
                 await self._are_begun.wait()
 
     def dismiss(self) -> None:
@@ -111,11 +112,14 @@ class Callers:
         seed = self._experiment.seed
         pauses, draw = chance(seed, f"think {name}"), self._experiment.workload.draw(seed, name)
         while True:
-            await trio.sleep(loop.think.sample(pauses))
-            at = trio.current_time()
+            with self._engine.guard():
+                at = trio.current_time() + loop.think.sample(pauses)
             if at >= self._experiment.seconds:
                 break
-            await self._ask(draw(at))
+            await trio.sleep_until(at)
+            with self._engine.guard():
+                job = draw(at)
+            await self._ask(job)
             if trio.current_time() == at:
                 await trio.sleep(BREATH)
 

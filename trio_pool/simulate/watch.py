@@ -64,6 +64,7 @@ class Watch(trio.abc.Instrument):
         self._before: tuple[int, ...] = ()
         self._then = -1.0  # when time was looked at
         self._still = 0  # steps in which it has not moved
+        self._most = 0  # tasks that there were meanwhile
 
     def begin(self, pool: Pool, network: VirtualNetwork) -> None:
         """From now on."""
@@ -125,9 +126,12 @@ class Watch(trio.abc.Instrument):
 
     def _check_time(self) -> None:
         now = trio.current_time()
-        self._still = self._still + CIRCLES if now == self._then else 0
-        self._then = now
-        if self._still > STEPS * trio.lowlevel.current_statistics().tasks_living:
+        if now == self._then:
+            self._still += CIRCLES
+        else:
+            self._then, self._still, self._most = now, 0, 0
+        self._most = max(self._most, trio.lowlevel.current_statistics().tasks_living)
+        if self._still > STEPS * self._most:
             self.fail(f"the pool turns in circles: no time passed in {self._still:,} task steps")
 
 

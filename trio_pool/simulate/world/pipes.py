@@ -101,9 +101,16 @@ class Pipe:
         due = max(self._free_at + way.latency, way.dark_until())
         self._on_the_way += 1
         if due <= now and self._on_the_way == 1:
-            arrive(what)
+            self._hand_over(arrive, what)
         else:
             self._engine.at(due, arrive, what)
+
+    def _hand_over(self, arrive: Callable[..., None], what: bytes | End) -> None:
+        """Now; whoever sends it does not suffer from what goes wrong with who gets it."""
+        try:
+            arrive(what)
+        except Exception as error:
+            self._engine.fail(error)
 
     def _arrive(self, data: bytes) -> None:
         self._on_the_way -= 1
