@@ -14,7 +14,9 @@ import pytest
 import trio_pool.pool
 from trio_pool import PoolConfig
 from trio_pool._core.slots import Slots
+from trio_pool.config import Limits
 from trio_pool.errors import UsageError
+from trio_pool.places import Place
 from trio_pool.simulate import (
     ClosedLoop,
     Constant,
@@ -32,6 +34,7 @@ from trio_pool.simulate import (
     Workload,
 )
 from trio_pool.simulate.world.servers import Server
+from trio_pool.urls import Origin
 
 from .plans import CROWDED, QUIET, STORMY
 
@@ -284,8 +287,11 @@ def test_progress_that_fails_at_the_first_look_comes_out_as_itself() -> None:
 
 
 def test_an_experiment_inside_another_is_refused() -> None:
+    def again(_: Progress) -> None:
+        QUIET.run()
+
     with pytest.raises(RuntimeError, match="inside"):
-        QUIET.run(progress=lambda _: print(QUIET.run()))
+        QUIET.run(progress=again)
 
 
 # ---- what must not be ----
@@ -320,6 +326,19 @@ def test_what_is_left_at_the_end_is_found(bug: type[Slots], words: str, monkeypa
     monkeypatch.setattr(trio_pool.pool, "Slots", bug)
     with pytest.raises(InvariantBroken, match=words):
         run(PoolConfig(keepalive_timeout=None, max_lifetime=None), at(0.0, 0.0, 1.5, 1.5, 3.0, 3.0))
+
+
+class Patient(Place):
+    """A bug: who waits for a connection waits for as long as it takes."""
+
+    def __init__(self, origin: Origin, limits: Limits, *rest: Any) -> None:
+        super().__init__(origin, attrs.evolve(limits, acquire=100.0), *rest)
+
+
+def test_a_grant_that_comes_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio_pool.pool, "Place", Patient)
+    with pytest.raises(InvariantBroken, match=r"request 1 got a connection after 0\.900000 s, which is too late"):
+        run(attrs.evolve(ONE, acquire_timeout=0.5), at(0.0, 0.1))
 
 
 def test_an_answer_to_another_request_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -401,6 +401,14 @@ def test_nothing_overtakes_what_arrives_when_the_dark_ends() -> None:
     assert connected(story, Way(dark_until=lambda: 10.0)) == b"bd"
 
 
+def test_nothing_can_always_be_sent() -> None:
+    async def story(connection: Connection) -> int:
+        connection.client.send_nowait(b"x")
+        return connection.client.send_nowait(b"")
+
+    assert connected(story, FULL) == 0
+
+
 def test_a_reset_wakes_who_waits_for_room() -> None:
     async def story(connection: Connection) -> float:
         connection.client.send_nowait(b"x")

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 BREATH = 0.001
 """Seconds that a user takes whose request has ended in no time, refused perhaps: else no time would ever pass."""
 
+ROUNDING = 1e-6
+"""Seconds by which differences of times may be wrong."""
+
 OURS = (LocalProtocolError, UsageError, DecodingError)
 """No request of these callers gives the client a reason for one of these."""
 
@@ -72,6 +75,7 @@ class Callers:
         self._watch = watch
         self._are_begun = trio.Event()
         self._impossible = OURS if can_break(experiment) else (*OURS, *BROKEN)
+        self._patience = experiment.config.limits.acquire + ROUNDING
         self._dialects = {provider.host: provider.dialect for provider in experiment.providers}
 
     async def come(self) -> None:
@@ -172,8 +176,10 @@ class Callers:
         visit.host = response.request.origin.host
         timings = response.timings
         visit.wait = timings.waited + sum(attempt.waited for attempt in visit.attempts)
-        if timings.reused:
-            self._watch.served(visit.host, response._asked_at, response._exchange.started_at)
+        started = response._exchange.started_at
+        self._watch.served(visit.host, response._asked_at, started, is_reused=timings.reused)
+        if timings.reused and timings.waited > self._patience:
+            self._watch.fail(f"request {visit.number} got a connection after {timings.waited:.6f} s, which is too late")
 
     async def _read(self, response: Response, job: Job) -> None:
         if not job.tokens:

@@ -4,9 +4,11 @@ Strategy
 --------
 A run opens an agenda (`engine`), a network on it, and a client on that; lets the callers come and go; and waits until
 the pool is at rest. Meanwhile the watch looks after every task step. What it finds ends the run with `InvariantBroken`,
-and so does an error that no client should ever raise. Errors of the virtual world, draws and the progress's callback
-among it, are none of the pool's: they come out as themselves. Requests that are still under way when their grace is over are
-cancelled one by one, since trio cancels the tasks of one scope in no certain order.
+and so does an error that no client should ever raise. What the virtual world raises, draws and the caller's `progress`
+included, comes out as itself.
+
+Requests that are still under way when their grace is over are cancelled one by one, since trio cancels the tasks of one
+scope in no certain order.
 """
 
 from __future__ import annotations
@@ -125,6 +127,7 @@ class Run:
         dismissal = engine.at(over, callers.dismiss)
         bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
         watch.begin(pool, network)
+        engine.accuse = watch.fail
         members = members_of(client)
         self._sample(engine, pool, members)
         await callers.come()

@@ -39,6 +39,7 @@ class Engine:
     :ivar started: when it was made.
     :ivar scope: is cancelled when the world has failed.
     :ivar broken: what it raised first, or None.
+    :ivar accuse: is told, as a sentence, what the client did that no client may; nobody listens by default.
     """
 
     def __init__(self, clock: VirtualClock) -> None:
@@ -46,6 +47,7 @@ class Engine:
         self.started = clock.current_time()
         self.scope = trio.CancelScope()
         self.broken: BaseException | None = None
+        self.accuse: Callable[[str], None] = lambda _: None
         self._agenda: list[Entry] = []
         self._entered = 0
         self._history = hashlib.blake2b(digest_size=16)

@@ -35,6 +35,7 @@ from trio._core import _run
 
 T = TypeVar("T")
 
+
 def run(main: Callable[[], Awaitable[T]], *, seed: int, instruments: Sequence[trio.abc.Instrument] = ()) -> T:
     """`trio.run(main)` in virtual time, beginning at 0.0, with the scheduler shuffled by the seed.
 
