@@ -30,6 +30,7 @@ from trio_pool.simulate import (
     Result,
     Service,
     Stall,
+    Surplus,
     VirtualProvider,
     Workload,
 )
@@ -220,6 +221,12 @@ def test_progress_is_told_and_can_end_the_run() -> None:
 
     with pytest.raises(KeyError, match="enough"):
         QUIET.run(progress=enough)
+
+
+def test_surplus_bytes_that_cross_with_a_request_are_nobodys_answer() -> None:
+    surplus = (Surplus(after=0.15),)
+    result = run(ONE, at(0.0, 1.2, seconds=0.0), VirtualProvider(round_trip=1.0), faults=surplus)
+    assert result.outcomes == {"answered": 1, "408": 1}
 
 
 def test_an_interrupt_comes_out_as_itself() -> None:

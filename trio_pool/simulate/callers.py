@@ -31,6 +31,7 @@ from .traffic.chances import chance
 from .traffic.demands import DEMAND, NONCE, written
 from .traffic.workload import Job
 from .watch import Watch
+from .world.conversations import SURPLUS_STATUS
 from .world.engine import Engine
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Callers:
         try:
             async with self._client.stream(self._experiment.method, self._url(visit), headers=fields) as response:
                 self._note(visit, response)
-                if response.headers.get(NONCE) != nonce:
+                if response.headers.get(NONCE) != nonce and response.status_code != SURPLUS_STATUS:
                     self._watch.fail(f"request {nonce} got the answer to request {response.headers.get(NONCE)}")
                 if response.status_code >= 400:
                     return str(response.status_code)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SURPLUS = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """What some servers send before they close an idle connection."""
 
+SURPLUS_STATUS = 408
+"""It looks like an answer to whoever sends a request meanwhile. Nothing else has this status here."""
+
 
 class Conversation:
     """The server's side of one connection.

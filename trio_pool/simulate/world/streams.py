@@ -38,6 +38,7 @@ class VirtualStream:
     __slots__ = (
         "_has_ended",
         "_incoming",
+        "_is_all_sent",
         "_is_broken",
         "_is_new",
         "_outgoing",
@@ -57,6 +58,7 @@ class VirtualStream:
         self._outgoing = outgoing
         self._when_closed = when_closed
         self._unread = b""
+        self._is_all_sent = True  # what was to be sent at last
         self._is_new = True  # what is sent next: it begins a request
         self._has_ended = self._is_broken = self.is_closed = False
         self._reader: trio.lowlevel.Task | None = None
@@ -69,7 +71,7 @@ class VirtualStream:
         self._check()
         if not self._unread:
             return self._received_nothing()
-        self._is_new = True
+        self._is_new = self._is_all_sent
         data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
         self._incoming.took(len(data))
         return data
@@ -83,6 +85,7 @@ class VirtualStream:
             raise broken(errno.EPIPE)
         self._is_new = False
         size = min(len(data), self._outgoing.room)
+        self._is_all_sent = size == len(data)
         if size > 0:
             self._outgoing.put(bytes(data[:size]))
             return size
