@@ -547,6 +547,10 @@ def test_a_request_on_a_connection_that_has_ended_is_told_of() -> None:
     assert accused(careless, faults=faults) == ["a request was sent on a connection that was known to have ended"]
 
 
+def test_a_server_may_keep_no_connection_for_any_time() -> None:
+    assert reused(1.0, provider=VirtualProvider(keepalive_timeout=1e-17))[0] == [False]
+
+
 def test_a_server_that_says_so_is_taken_at_its_word() -> None:
     provider = VirtualProvider(keepalive_timeout=5, announces_keepalive=True)
     reuses, evictions = reused(2.5, 4.9, provider=provider)

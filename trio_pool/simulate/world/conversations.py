@@ -44,8 +44,7 @@ class Conversation:
         self._trap: Trap | None = None
         self._fault: Fault | None = None
         self._closing: Entry | None = None  # the look to come for whether it has been idle for too long
-        if server.provider.keepalive_timeout is not None:
-            self._closing = engine.at(self._idle_since + server.provider.keepalive_timeout, self._close_if_idle)
+        self._await_closing()
 
     # ---- what the client does ----
 
@@ -118,6 +117,7 @@ class Conversation:
         if not self._keeps:
             self._close()
             return
+        self._await_closing()
         if isinstance(self._fault, (FinWhileIdle, Surplus)):
             self._engine.after(self._fault.after, self._disturb, self._fault, self._answered)
         self._look_for_a_request()
@@ -129,15 +129,20 @@ class Conversation:
             self._end.send(SURPLUS)
         self._close()
 
-    def _close_if_idle(self) -> None:
-        """The server's keepalive timeout: one entry of the agenda looks again and again, not one for each request."""
-        timeout = self._server.provider.keepalive_timeout or 0.0
-        now = self._engine.now()
-        due = self._idle_since + timeout
-        if self._answering is None and now >= due:
+    def _await_closing(self) -> None:
+        """The server's keepalive timeout: one entry of the agenda looks now and then, not one for each request."""
+        timeout = self._server.provider.keepalive_timeout
+        if timeout is not None and self._closing is None:
+            self._closing = self._engine.at(self._idle_since + timeout, self._close_if_idle, timeout)
+
+    def _close_if_idle(self, timeout: float) -> None:
+        self._closing = None
+        if self._answering is not None:
+            return  # there will be another look when it is idle
+        if self._engine.now() >= self._idle_since + timeout:
             self._close()
         else:
-            self._closing = self._engine.at(due if due > now else now + timeout, self._close_if_idle)
+            self._await_closing()
 
     def _close(self) -> None:
         self._end.close()
