@@ -5,6 +5,7 @@ from __future__ import annotations
 from trio_pool import PoolConfig
 from trio_pool.simulate import (
     Blackhole,
+    Constant,
     Experiment,
     Exponential,
     FinWhileIdle,
@@ -68,3 +69,19 @@ CROWDED = Experiment(
     spread=True,
 )
 """Three hosts that compete for the pool's connections. Nothing goes wrong."""
+
+LONG = Experiment(
+    PoolConfig(keepalive_timeout=0.5, max_lifetime=1.0),
+    Workload(Poisson(20.0), Service(Exponential(1.0))),
+    seconds=10.0,
+)
+"""Answers that take longer than a connection may be idle, or live. Nothing goes wrong."""
+
+RIVALS = Experiment(
+    PoolConfig(max_connections=2),
+    Workload(Poisson(50.0), Service(Constant(0.06))),
+    tuple(VirtualProvider(name) for name in ("red", "green", "blue")),
+    seconds=10.0,
+    spread=True,
+)
+"""More than two connections can serve, and three hosts that want them. Nothing goes wrong."""

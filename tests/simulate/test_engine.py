@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -106,6 +107,71 @@ def test_a_callback_that_raises_ends_the_body_and_comes_out_as_itself() -> None:
 
     with pytest.raises(Broken):
         with_engine(story)
+
+
+def test_the_first_error_is_the_one_that_is_told() -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    async def story(engine: Engine) -> None:
+        engine.at(1, fail, KeyError("first"))
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                engine.at(2, fail, ValueError("second"))
+                await trio.sleep(2)
+
+    with pytest.raises(KeyError, match="first"):
+        with_engine(story)
+
+
+def test_what_is_raised_in_a_guard_comes_out_as_itself() -> None:
+    async def fail(engine: Engine) -> None:
+        with engine.guard():
+            raise KeyError("in a task")
+
+    async def story(engine: Engine) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(fail, engine)
+
+    with pytest.raises(KeyError, match="in a task"):
+        with_engine(story)
+
+
+def test_what_is_no_time_is_refused() -> None:
+    async def story(engine: Engine) -> None:
+        engine.at(math.nan, print)
+
+    with pytest.raises(ValueError, match="nothing can be called at nan"):
+        with_engine(story)
+
+
+def test_callbacks_that_leave_no_time_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(engine: Engine) -> None:
+        def again() -> None:
+            engine.after(0, again)
+
+        engine.at(1, again)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr("trio_pool.simulate.world.engine.MOST", 1000)
+    with pytest.raises(UsageError, match=r"after 1 s .*again is called for ever, and no time passes"):
+        with_engine(story)
+
+
+def test_what_is_cancelled_holds_on_to_nothing() -> None:
+    class Big:
+        pass
+
+    async def story(engine: Engine) -> bool:
+        big = Big()
+        known = weakref.ref(big)
+        engine.cancel(engine.at(1000, print, big))
+        del big
+        return known() is None
+
+    assert with_engine(story)
 
 
 def test_what_the_body_raises_comes_out_as_itself() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import signal
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import attrs
@@ -11,7 +14,9 @@ import pytest
 import trio_pool.pool
 from trio_pool import PoolConfig
 from trio_pool._core.slots import Slots
+from trio_pool.config import Limits
 from trio_pool.errors import UsageError
+from trio_pool.places import Place
 from trio_pool.simulate import (
     ClosedLoop,
     Constant,
@@ -25,10 +30,12 @@ from trio_pool.simulate import (
     Result,
     Service,
     Stall,
+    Surplus,
     VirtualProvider,
     Workload,
 )
 from trio_pool.simulate.world.servers import Server
+from trio_pool.urls import Origin
 
 from .plans import CROWDED, QUIET, STORMY
 
@@ -216,6 +223,84 @@ def test_progress_is_told_and_can_end_the_run() -> None:
         QUIET.run(progress=enough)
 
 
+def test_surplus_bytes_that_cross_with_a_request_are_nobodys_answer() -> None:
+    surplus = (Surplus(after=0.15),)
+    result = run(ONE, at(0.0, 1.2, seconds=0.0), VirtualProvider(round_trip=1.0), faults=surplus)
+    assert result.outcomes == {"answered": 1, "408": 1}
+
+
+def test_an_interrupt_comes_out_as_itself() -> None:
+    def enough(progress: Progress) -> None:
+        if progress.moment.at > 1:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        QUIET.run(progress=enough)
+
+
+# ---- what is nobody's fault, or not the pool's ----
+
+
+def test_a_user_may_pause_for_longer_than_the_run_would_wait() -> None:
+    loop = Workload(ClosedLoop(3, Constant(1000.0)), Service(Constant(0.1)))
+    result = run(PoolConfig(), loop)
+    assert (result.requests, result.ended) == (0, 0.0)
+
+
+def test_many_may_be_served_in_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trio_pool.simulate.watch.CIRCLES", 1024)  # two of them come before the last 30 are served
+    config = PoolConfig(max_connections_per_host=1, max_waiting=math.inf, acquire_timeout=None)
+    assert run(config, at(*[0.0] * 700, seconds=0.0), seconds=1.0).answered == 700
+
+
+class Erring:
+    """A distribution of somebody else's, with a mistake in it."""
+
+    mean = squared_cv = 1.0
+
+    def sample(self, chance: Random) -> float:
+        raise ZeroDivisionError("a mistake")
+
+
+ERRORS: dict[str, Workload] = {
+    "a draw in open loop": Workload(Recorded([1.0]), Service(Erring())),
+    "a draw in closed loop": Workload(ClosedLoop(2, Constant(1.0)), Service(Erring())),
+    "a pause": Workload(ClosedLoop(2, Erring()), Service(Constant(1.0))),
+}
+
+
+@pytest.mark.parametrize("workload", ERRORS.values(), ids=ERRORS)
+def test_a_mistake_in_what_is_drawn_comes_out_as_itself(workload: Workload) -> None:
+    with pytest.raises(ZeroDivisionError, match="a mistake"):
+        run(PoolConfig(), workload)
+
+
+@pytest.mark.parametrize("round_trip", [0.0, 0.1])
+def test_an_error_of_a_virtual_server_comes_out_as_itself(round_trip: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def admit(*_: object) -> None:
+        raise OverflowError("too much")
+
+    monkeypatch.setattr(Server, "admit", admit)
+    with pytest.raises(OverflowError, match="too much"):
+        run(PoolConfig(), at(0.0, 0.0), VirtualProvider(round_trip=round_trip))
+
+
+def test_progress_that_fails_at_the_first_look_comes_out_as_itself() -> None:
+    def fail(_: Progress) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        QUIET.run(progress=fail)
+
+
+def test_an_experiment_inside_another_is_refused() -> None:
+    def again(_: Progress) -> None:
+        QUIET.run()
+
+    with pytest.raises(RuntimeError, match="inside"):
+        QUIET.run(progress=again)
+
+
 # ---- what must not be ----
 
 
@@ -248,6 +333,19 @@ def test_what_is_left_at_the_end_is_found(bug: type[Slots], words: str, monkeypa
     monkeypatch.setattr(trio_pool.pool, "Slots", bug)
     with pytest.raises(InvariantBroken, match=words):
         run(PoolConfig(keepalive_timeout=None, max_lifetime=None), at(0.0, 0.0, 1.5, 1.5, 3.0, 3.0))
+
+
+class Patient(Place):
+    """A bug: who waits for a connection waits for as long as it takes."""
+
+    def __init__(self, origin: Origin, limits: Limits, *rest: Any) -> None:
+        super().__init__(origin, attrs.evolve(limits, acquire=100.0), *rest)
+
+
+def test_a_grant_that_comes_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trio_pool.pool, "Place", Patient)
+    with pytest.raises(InvariantBroken, match=r"request 1 got a connection after 0\.900000 s, which is too late"):
+        run(attrs.evolve(ONE, acquire_timeout=0.5), at(0.0, 0.1))
 
 
 def test_an_answer_to_another_request_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

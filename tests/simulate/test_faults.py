@@ -115,6 +115,15 @@ def test_a_stream_that_stalls_for_a_while_comes_whole() -> None:
     assert when < 5 < 20 < later < when + 20
 
 
+def test_an_answer_that_stalls_is_not_cut_by_the_time_for_idle_connections() -> None:
+    async def story(world: World) -> float:
+        await world.ask(STREAMED)
+        return trio.current_time()
+
+    provider = VirtualProvider(keepalive_timeout=5.0)
+    assert 20 < play(story, provider, faults=(Stall(byte=500, seconds=20),)) < 22
+
+
 def test_a_fault_beyond_the_end_of_an_answer_spares_it() -> None:
     async def story(world: World) -> int:
         return (await world.ask()).status_code

@@ -13,7 +13,7 @@ from trio_pool.simulate import Experiment, InvariantBroken
 from trio_pool.simulate.traffic import workload
 
 from ..pure.mutants import MUTANTS
-from .plans import CROWDED, QUIET, STORMY
+from .plans import CROWDED, LONG, QUIET, RIVALS, STORMY
 
 DEFAULT = Experiment(PoolConfig(), workload.chat(10.0))
 """All that is not said is as it is by default."""
@@ -28,7 +28,7 @@ FOUND = [
         "the connection is not ready for another request",
     ),
     (DEFAULT, "statistics drift: a covered waiter that goes was counted as waiting", "a count is negative"),
-    (CROWDED, "barging: last come, first served", "overtook another"),
+    (STORMY, "barging: last come, first served", "overtook another"),
     (CROWDED, "empty origins are not forgotten", "was not forgotten"),
     (STORMY, "lost wake-up: a slot that has gone wakes nobody", "somebody waits although there is room"),
     (STORMY, "a cancelled waiter's coverage is not passed on", "a dial covers nobody although somebody waits"),
@@ -50,6 +50,20 @@ FOUND = [
     (CROWDED, "grant past the expiry", "the pool turns in circles"),
     (CROWDED, "an expired connection is granted", "was used after its lifetime"),
     (CROWDED, "nobody is asked to look at what expires", "should have been closed"),
+    (
+        CROWDED,
+        "lost wake-up: an idle connection is not evicted for a waiter of another origin",
+        "an idle connection could be evicted",
+    ),
+    (STORMY, "lost wake-up: an origin below its own limit again does not join the line", "although there is room"),
+    (STORMY, "a dial that is handed over is nobody's in the books", "no error of this library: KeyError"),
+    (LONG, "a leased connection is closed by maintenance", "no error of this library: ValueError"),
+    (STORMY, "a dead idle connection is granted", "a connection that was known to have ended"),
+    (STORMY, "a dead connection is handed on", "a connection that was known to have ended"),
+    (QUIET, "the least recently used is reused", "in two places, or in none"),
+    (RIVALS, "starvation: reuse never yields", "was overtaken more than 8 times"),
+    (RIVALS, "starvation: overtaken once too often", "was overtaken more than 8 times"),
+    (QUIET, "statistics drift: reuses", "the books have 527 reuses, and there were from 515 to 515"),
 ]
 
 
@@ -65,9 +79,9 @@ def test_a_planted_bug_is_found_twice_at_the_same_place(
     assert first.value.args == second.value.args
 
 
-@pytest.mark.parametrize("experiment", [DEFAULT, QUIET, STORMY, CROWDED])
+@pytest.mark.parametrize("experiment", [DEFAULT, QUIET, STORMY, CROWDED, LONG, RIVALS])
 def test_without_a_bug_nothing_is_found(experiment: Experiment) -> None:
-    assert experiment.run().requests > 300
+    assert experiment.run().requests > 200
 
 
 def test_the_error_tells_what_and_when_and_a_command_that_replays_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -14,9 +16,12 @@ from trio_pool import ConnectError, ConnectTimeout, PoolConfig, ReadError, Respo
 from trio_pool.errors import TrioPoolError
 from trio_pool.simulate.traffic import demands
 from trio_pool.simulate.traffic.demands import Demand
+from trio_pool.simulate.world.conversations import Conversation
+from trio_pool.simulate.world.faults import FinWhileIdle
 from trio_pool.simulate.world.network import EPOCH
 from trio_pool.simulate.world.outages import Brownout, Bursts, Outage
 from trio_pool.simulate.world.provider import VirtualProvider
+from trio_pool.simulate.world.streams import VirtualStream
 
 from .world import ONCE, World, headers, play, together
 
@@ -390,6 +395,27 @@ def test_in_a_black_hole_nothing_arrives_until_it_is_over() -> None:
     assert dialled_later == pytest.approx(15.2, abs=0.1)
 
 
+def test_a_black_hole_holds_a_handshake_that_it_finds_under_way() -> None:
+    async def story(world: World) -> float:
+        await world.ask()
+        return trio.current_time()
+
+    outages = (Outage(0.5, 3.0, "blackhole"),)
+    provider = VirtualProvider(round_trip=0.1, tls_seconds=1.0, outages=outages)
+    assert play(story, provider) == pytest.approx(3.5 + 0.1)
+    provider = VirtualProvider(round_trip=1.0, outages=outages)
+    assert play(story, provider) == pytest.approx(3.5 + 1.0)
+
+
+def test_an_outage_from_the_beginning_holds_for_the_first_step() -> None:
+    async def story(world: World) -> None:
+        with pytest.raises(ConnectError):
+            await world.ask()
+        assert world.network.connected == 0
+
+    play(story, VirtualProvider(outages=(Outage(0.0, 1.0),)))
+
+
 def test_the_open_connections_of_a_black_hole_are_silent() -> None:
     async def story(world: World) -> type:
         await world.ask()
@@ -458,6 +484,71 @@ def test_a_server_closes_what_was_idle_for_its_time_and_no_sooner() -> None:
     reuses, evictions = reused(4.9, 4.9, 5.1, 0.1, provider=VirtualProvider(keepalive_timeout=5))
     assert reuses == [True, True, False, True]
     assert set(evictions) == {"dead"}
+
+
+def test_a_server_forgets_a_connection_that_is_over() -> None:
+    async def story(world: World) -> int:
+        for _ in range(20):
+            await world.ask()
+        gc.collect()
+        return sum(isinstance(each, Conversation) for each in gc.get_objects())
+
+    config = attrs.evolve(ONCE, max_requests_per_connection=1)
+    assert play(story, VirtualProvider(keepalive_timeout=600.0), config=config) <= 1
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: provider.test\r\n\r\n"
+
+
+def accused(story: Callable[[VirtualStream], Awaitable[None]], **options: Any) -> list[str]:
+    """What the servers say of a client that does this with its connection."""
+
+    async def listen(world: World) -> list[str]:
+        told: list[str] = []
+        world.engine.accuse = told.append
+        stream = await world.network.connect((await world.network.resolve("provider.test", 80))[0])
+        await story(stream)
+        stream.close()
+        return told
+
+    return play(listen, **options)
+
+
+async def answered(stream: VirtualStream) -> None:
+    stream.send_nowait(REQUEST)
+    await stream.wait_readable()
+    stream.recv_nowait(65536)
+
+
+def test_a_second_request_before_the_answer_to_the_first_is_told_of() -> None:
+    async def patient(stream: VirtualStream) -> None:
+        await answered(stream)
+        await answered(stream)
+
+    async def hasty(stream: VirtualStream) -> None:
+        stream.send_nowait(REQUEST)
+        await answered(stream)
+
+    assert accused(patient) == []
+    assert accused(hasty) == ["two requests were under way at once on one connection"]
+
+
+def test_a_request_on_a_connection_that_has_ended_is_told_of() -> None:
+    async def careful(stream: VirtualStream) -> None:
+        await answered(stream)
+        await stream.wait_readable()
+
+    async def careless(stream: VirtualStream) -> None:
+        await careful(stream)
+        stream.send_nowait(REQUEST)
+
+    faults = (FinWhileIdle(after=1.0),)
+    assert accused(careful, faults=faults) == []
+    assert accused(careless, faults=faults) == ["a request was sent on a connection that was known to have ended"]
+
+
+def test_a_server_may_keep_no_connection_for_any_time() -> None:
+    assert reused(1.0, provider=VirtualProvider(keepalive_timeout=1e-17))[0] == [False]
 
 
 def test_a_server_that_says_so_is_taken_at_its_word() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import trio
@@ -128,16 +130,75 @@ def test_time_may_pass_in_the_middle_of_a_step() -> None:
     assert run(main, seed=0) == 2.0
 
 
-def test_threads_take_turns() -> None:
+def test_runs_in_threads_do_not_disturb_each_other() -> None:
     results: dict[int, list[int]] = {}
     expected = [order_of_tasks(seed) for seed in range(4)]
 
     def work(seed: int) -> Callable[[], None]:
         return lambda: results.__setitem__(seed, order_of_tasks(seed))
 
+    before = settings()
     threads = [threading.Thread(target=work(seed)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert [results[seed] for seed in range(4)] == expected
+    assert settings() == before
+
+
+def test_two_runs_go_on_at_once() -> None:
+    both = threading.Barrier(2)
+
+    async def main() -> None:
+        both.wait(timeout=60)
+
+    threads = [threading.Thread(target=run, args=(main,), kwargs={"seed": seed}) for seed in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not both.broken
+
+
+def test_the_order_is_the_same_beside_another_loop_of_trio() -> None:
+    async def step() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    async def main() -> list[list[int]]:
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(step)
+            orders = [await trio.to_thread.run_sync(order_of_tasks, 1) for _ in range(5)]
+            nursery.cancel_scope.cancel()
+        return orders
+
+    assert trio.run(main) == [order_of_tasks(1)] * 5
+
+
+def test_a_run_inside_a_run_is_refused() -> None:
+    async def main() -> None:
+        order_of_tasks(1)
+
+    with pytest.raises(RuntimeError, match="inside"):
+        run(main, seed=1)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that it forks beside a thread is the point
+def test_a_child_that_was_forked_during_a_run_can_have_its_own() -> None:
+    started, ended = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        started.set()
+        ended.wait(timeout=60)
+
+    other = threading.Thread(target=run, args=(main,), kwargs={"seed": 0})
+    other.start()
+    started.wait(timeout=60)
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(method)) as executor:
+        order = executor.submit(order_of_tasks, 1).result(timeout=60)
+    ended.set()
+    other.join()
+    assert order == order_of_tasks(1)

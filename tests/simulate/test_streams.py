@@ -401,6 +401,29 @@ def test_nothing_overtakes_what_arrives_when_the_dark_ends() -> None:
     assert connected(story, Way(dark_until=lambda: 10.0)) == b"bd"
 
 
+def test_the_rest_of_a_request_may_be_sent_after_the_end() -> None:
+    async def story(connection: Connection) -> list[str]:
+        told: list[str] = []
+        connection.engine.accuse = told.append
+        taken = connection.client.send_nowait(b"request")
+        connection.server.send(b"stop")
+        connection.server.send_end()
+        await trio.sleep(1)
+        assert await read(connection.client) == b"stop"
+        connection.client.send_nowait(b"request"[taken:])
+        return told
+
+    assert connected(story, Way(latency=0.1, capacity=4)) == []
+
+
+def test_nothing_can_always_be_sent() -> None:
+    async def story(connection: Connection) -> int:
+        connection.client.send_nowait(b"x")
+        return connection.client.send_nowait(b"")
+
+    assert connected(story, FULL) == 0
+
+
 def test_a_reset_wakes_who_waits_for_room() -> None:
     async def story(connection: Connection) -> float:
         connection.client.send_nowait(b"x")

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import trio
 
-from .._core.decisions import Queue, Slot, State
+from .._core.decisions import Queue, Slot, State, Waiter
 from .._core.expiry import TICK
-from .._core.slots import Slots
+from .._core.slots import MAX_OVERTAKES, Slots
 from ..pool import Pool
 from .world.network import VirtualNetwork
 
@@ -26,17 +26,23 @@ class Audit:
 
     def __init__(self, pool: Pool) -> None:
         self._served: dict[str, tuple[array[float], array[float]]] = {}  # by host, as two columns
+        self._answers = [0, 0]  # on new connections, and on those that had served before
+        self._pool = pool
         self._slots = pool._slots
         self._uses: dict[Slot, int] = {}  # at the last audit
         self._then = 0.0  # which was at this time
 
-    def served(self, host: str, asked: float, granted: float) -> None:
-        """A request got a connection that had served before.
+    def served(self, host: str, asked: float, granted: float, *, is_reused: bool) -> None:
+        """A request got an answer.
 
         :param host: it went to.
         :param asked: when it came to the pool.
-        :param granted: when it got the connection.
+        :param granted: when it got a connection.
+        :param is_reused: whether that had served before.
         """
+        self._answers[is_reused] += 1
+        if not is_reused:
+            return
         came, got = self._served.setdefault(host, (array("d"), array("d")))
         came.append(asked)
         got.append(granted)
@@ -54,6 +60,7 @@ class Audit:
             yield from _wrong_queue(queue, now)
         if is_last:
             yield from self._wrong_order()
+            yield from self._wrong_reuses()
         self._uses, self._then = {slot: slot.uses for slot in slots._connected}, now
 
     def _wrong_slot(self, slot: Slot, now: float) -> Iterator[str]:
@@ -72,6 +79,39 @@ class Audit:
                 if granted < latest:
                     yield f"a request that came to {host} at {asked:.6f} s overtook another"
                 latest = max(latest, granted)
+
+    def _wrong_reuses(self) -> Iterator[str]:
+        """There is one lease for each request and for each retry on a new connection; some end without an answer."""
+        afresh, again = self._answers
+        leases, reuses = self._slots._requests + self._pool._stale_retries, self._slots._reuses
+        if not again <= reuses <= leases - afresh:
+            yield f"the books have {reuses} reuses, and there were from {again} to {leases - afresh}"
+
+
+class Overtaking:
+    """Counts how often whoever has waited longest, though only for room in the pool, is overtaken."""
+
+    def __init__(self) -> None:
+        self._rival: Waiter | None = None
+        self._reuses = 0  # when it became the one
+
+    def found(self, slots: Slots) -> str | None:
+        """What is wrong, after a step: connections went on being reused for others too often."""
+        rival = _longest_waiting(slots) if slots.waiting else None
+        if rival is not self._rival:
+            self._rival, self._reuses = rival, slots._reuses
+        if rival is not None and slots._reuses - self._reuses > MAX_OVERTAKES:
+            return f"a request to {rival.queue.origin} was overtaken more than {MAX_OVERTAKES} times"
+        return None
+
+
+def _longest_waiting(slots: Slots) -> Waiter | None:
+    """The oldest waiter of all, if a place of any origin would do for it."""
+    parts = [queue.covered or queue.uncovered for queue in slots._queues.values()]
+    oldest = min((next(iter(part)) for part in parts if part), key=lambda waiter: waiter.number, default=None)
+    if oldest is None or oldest.queue.covered or oldest.queue.slots >= oldest.queue.most:
+        return None
+    return oldest
 
 
 def _wrong_books(slots: Slots) -> Iterator[str]:

@@ -31,6 +31,7 @@ from .traffic.chances import chance
 from .traffic.demands import DEMAND, NONCE, written
 from .traffic.workload import Job
 from .watch import Watch
+from .world.conversations import SURPLUS_STATUS
 from .world.engine import Engine
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 BREATH = 0.001
 """Seconds that a user takes whose request has ended in no time, refused perhaps: else no time would ever pass."""
+
+ROUNDING = 1e-6
+"""Seconds by which differences of times may be wrong."""
 
 OURS = (LocalProtocolError, UsageError, DecodingError)
 """No request of these callers gives the client a reason for one of these."""
@@ -72,6 +76,7 @@ class Callers:
         self._watch = watch
         self._are_begun = trio.Event()
         self._impossible = OURS if can_break(experiment) else (*OURS, *BROKEN)
+        self._patience = experiment.config.limits.acquire + ROUNDING
         self._dialects = {provider.host: provider.dialect for provider in experiment.providers}
 
     async def come(self) -> None:
@@ -83,8 +88,9 @@ class Callers:
                 for number in range(arrivals.users):
                     nursery.start_soon(self._use, arrivals, f"user {number}")
             else:
-                jobs = experiment.workload.jobs(experiment.seed)
-                self._await_next(nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
+                with self._engine.guard():
+                    jobs = experiment.workload.jobs(experiment.seed)
+                    self._await_next(nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
                 await self._are_begun.wait()
 
     def dismiss(self) -> None:
@@ -111,11 +117,14 @@ class Callers:
         seed = self._experiment.seed
         pauses, draw = chance(seed, f"think {name}"), self._experiment.workload.draw(seed, name)
         while True:
-            await trio.sleep(loop.think.sample(pauses))
-            at = trio.current_time()
+            with self._engine.guard():
+                at = trio.current_time() + loop.think.sample(pauses)
             if at >= self._experiment.seconds:
                 break
-            await self._ask(draw(at))
+            await trio.sleep_until(at)
+            with self._engine.guard():
+                job = draw(at)
+            await self._ask(job)
             if trio.current_time() == at:
                 await trio.sleep(BREATH)
 
@@ -139,7 +148,7 @@ class Callers:
         try:
             async with self._client.stream(self._experiment.method, self._url(visit), headers=fields) as response:
                 self._note(visit, response)
-                if response.headers.get(NONCE) != nonce:
+                if response.headers.get(NONCE) != nonce and response.status_code != SURPLUS_STATUS:
                     self._watch.fail(f"request {nonce} got the answer to request {response.headers.get(NONCE)}")
                 if response.status_code >= 400:
                     return str(response.status_code)
@@ -168,8 +177,10 @@ class Callers:
         visit.host = response.request.origin.host
         timings = response.timings
         visit.wait = timings.waited + sum(attempt.waited for attempt in visit.attempts)
-        if timings.reused:
-            self._watch.served(visit.host, response._asked_at, response._exchange.started_at)
+        started = response._exchange.started_at
+        self._watch.served(visit.host, response._asked_at, started, is_reused=timings.reused)
+        if timings.reused and timings.waited > self._patience:
+            self._watch.fail(f"request {visit.number} got a connection after {timings.waited:.6f} s, which is too late")
 
     async def _read(self, response: Response, job: Job) -> None:
         if not job.tokens:

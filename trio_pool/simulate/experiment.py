@@ -132,10 +132,11 @@ class Experiment:
         return f"python -c {shlex.quote(code)}"
 
     def run(self, *, progress: Callable[[Progress], None] | None = None) -> Result:
-        """Run it, and give what came of it. One experiment at a time runs in a process: another thread's waits.
+        """Run it, and give what came of it. In other threads others may run, of trio too.
 
         :param progress: is called at every sample; what it raises ends the run.
         :raises InvariantBroken: the pool did what it never may; it tells the command that replays the run.
         :raises UsageError: the upstreams do not fit into the pool.
+        :raises RuntimeError: this thread is in a run of trio already.
         """
         return Run(self, progress).go()

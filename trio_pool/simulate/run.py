@@ -4,8 +4,11 @@ Strategy
 --------
 A run opens an agenda (`engine`), a network on it, and a client on that; lets the callers come and go; and waits until
 the pool is at rest. Meanwhile the watch looks after every task step. What it finds ends the run with `InvariantBroken`,
-and so does an error that no client should ever raise. Requests that are still under way when their grace is over are
-cancelled one by one, since trio cancels the tasks of one scope in no certain order.
+and so does an error that no client should ever raise. What the virtual world raises, draws and the caller's `progress`
+included, comes out as itself.
+
+Requests that are still under way when their grace is over are cancelled one by one, since trio cancels the tasks of one
+scope in no certain order.
 """
 
 from __future__ import annotations
@@ -66,27 +69,34 @@ class Run:
         self._progress = progress
         self._watch = Watch()
         self._record = Record((experiment.warm_up, experiment.seconds))
-        self._is_ours = False  # whether what is raised is the pool's fault
+        self._engine: Engine | None = None  # once the client is open
 
     def go(self) -> Result:
         """All of it.
 
         :raises InvariantBroken: the pool did what it never may.
+        :raises KeyboardInterrupt: somebody wants it to end.
         """
-        began = time.process_time()
+        began = time.thread_time()
         result: Result | None = None
         watch, experiment = self._watch, self._experiment
         try:
             result = scheduling.run(self._play, seed=experiment.seed, instruments=[watch])
-        except Exception as error:
-            if not self._is_ours and watch.broken is None:
-                raise
+        except BaseException as error:
+            if not self._is_pools(error):
+                raise _interrupt(error) or error from None
             first = _first(error)
             watch.fail(f"the pool or the client failed: {type(first).__name__}", first, self._record.now)
         if watch.broken is not None:
             raise InvariantBroken(*watch.broken, experiment.seed, experiment.command) from watch.error
         assert result is not None
-        return attrs.evolve(result, cpu_seconds=time.process_time() - began)
+        return attrs.evolve(result, cpu_seconds=time.thread_time() - began)
+
+    def _is_pools(self, error: BaseException) -> bool:
+        """Whether the pool or the client is to blame for what ended the run."""
+        if self._engine is None or error is self._engine.broken:
+            return False
+        return isinstance(error, Exception)
 
     async def _play(self) -> Result | None:
         experiment = self._experiment
@@ -95,7 +105,7 @@ class Run:
             network = VirtualNetwork(engine, experiment.providers, experiment.faults, seed=experiment.seed)
             with self._watch.scope:
                 async with self._open(network) as client:
-                    self._is_ours = True
+                    self._engine = engine
                     result = await self._live(engine, network, client)
                 if network.open:
                     self._watch.fail(f"the pool is closed, and {network.open} of its connections are open")
@@ -117,6 +127,7 @@ class Run:
         dismissal = engine.at(over, callers.dismiss)
         bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
         watch.begin(pool, network)
+        engine.accuse = watch.fail
         members = members_of(client)
         self._sample(engine, pool, members)
         await callers.come()
@@ -124,7 +135,7 @@ class Run:
         engine.cancel(bound)
         await self._settle(pool, network)
         engine.cancel(self._sampling)
-        self._look(pool, members)
+        self._look(engine, pool, members)
         watch.audit(is_last=True)
         result = self._result(engine, network, pool)
         await self._expire(pool)
@@ -173,23 +184,27 @@ class Run:
 
     def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
         """Look at the pool now and at intervals."""
-        self._look(pool, members)
+        self._look(engine, pool, members)
         interval = self._experiment.sample_every or self._experiment.seconds / MOMENTS
         due = engine.started + len(self._record.moments) * interval
         self._sampling = engine.at(due, self._sample, engine, pool, members)
 
-    def _look(self, pool: Pool, members: tuple[Member, ...]) -> None:
+    def _look(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
         moment = self._record.look(pool, members)
         self._watch.audit()
         if self._progress is not None:
-            self._is_ours = False
-            self._progress(Progress(self._experiment.seconds, moment))
-            self._is_ours = True
+            with engine.guard():
+                self._progress(Progress(self._experiment.seconds, moment))
 
 
 def members_of(client: Client) -> tuple[Member, ...]:
     """The upstreams of a client, as its core knows them."""
     return () if client._fleet is None else client._fleet.turnstile.group.members
+
+
+def _interrupt(error: BaseException) -> BaseException | None:
+    """The `KeyboardInterrupt` in the groups that nurseries put around it, or None."""
+    return _first(error.subgroup(KeyboardInterrupt)) if isinstance(error, BaseExceptionGroup) else None
 
 
 def _first(error: BaseException | None) -> BaseException | None:

@@ -1,8 +1,17 @@
 """The pool's invariants, checked while an experiment runs.
 
-After every task step the pool's counters are compared with its limits and with the network, if one of them has moved:
-some ten comparisons. Now and then, and at the end, each slot and each waiter is counted (`audit.py`). What is wrong is
-kept and ends the run; trio would only switch off an instrument that raises.
+- After every task step, if one of the pool's counters has moved: the limits, the bound of the line, that nobody waits
+  beside what could serve them, that no dial is without need, that overtaking is bounded, and that the network carries
+  what the books say.
+- Now and then, and at the end: each slot and each waiter is counted (`audit.py`), so slots are conserved, are in one
+  place, are closed in time and not used beyond it; and who came first was served first.
+- With each answer (`callers.py`): that it is its request's, that nobody waited for longer than they may, and that no
+  error comes of nothing.
+- The virtual servers tell (`Engine.accuse`) of two requests at once on one connection, and of one on a connection whose
+  end had come.
+
+What is wrong is kept and ends the run; trio would only switch off an instrument that raises. What these checks cannot
+see, such as a grant to somebody who was cancelled in the same step, the tests of the core and the shell look for.
 """
 
 from __future__ import annotations
@@ -15,7 +24,7 @@ import trio
 from .._core.decisions import Queue
 from .._core.slots import Slots
 from ..pool import Pool
-from .audit import Audit
+from .audit import Audit, Overtaking
 from .world.network import VirtualNetwork
 
 CIRCLES = 2**14
@@ -61,9 +70,11 @@ class Watch(trio.abc.Instrument):
         self.error: BaseException | None = None
         self._watched: tuple[Slots, VirtualNetwork] | None = None
         self._audit: Audit | None = None
+        self._overtaking = Overtaking()
         self._before: tuple[int, ...] = ()
         self._then = -1.0  # when time was looked at
         self._still = 0  # steps in which it has not moved
+        self._most = 0  # tasks that there were meanwhile
 
     def begin(self, pool: Pool, network: VirtualNetwork) -> None:
         """From now on."""
@@ -99,11 +110,12 @@ class Watch(trio.abc.Instrument):
         if now != self._before:
             self._before = now
             self._look(partial(_broken_rule, slots, network))
+            self._look(partial(self._overtaking.found, slots))
 
-    def served(self, host: str, asked: float, granted: float) -> None:
+    def served(self, host: str, asked: float, granted: float, *, is_reused: bool) -> None:
         """See `Audit.served`."""
         if self._audit is not None:
-            self._audit.served(host, asked, granted)
+            self._audit.served(host, asked, granted, is_reused=is_reused)
 
     def audit(self, *, is_last: bool = False) -> None:
         """Count everything.
@@ -125,9 +137,12 @@ class Watch(trio.abc.Instrument):
 
     def _check_time(self) -> None:
         now = trio.current_time()
-        self._still = self._still + CIRCLES if now == self._then else 0
-        self._then = now
-        if self._still > STEPS * trio.lowlevel.current_statistics().tasks_living:
+        if now == self._then:
+            self._still += CIRCLES
+        else:
+            self._then, self._still, self._most = now, 0, 0
+        self._most = max(self._most, trio.lowlevel.current_statistics().tasks_living)
+        if self._still > STEPS * self._most:
             self.fail(f"the pool turns in circles: no time passed in {self._still:,} task steps")
 
 

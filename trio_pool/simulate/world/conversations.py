@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from .engine import Engine
+from .engine import Engine, Entry
 from .faults import AtByte, Fault, FinWhileIdle, HalfClose, Stall, Surplus
 from .requests import Reader
 from .streams import ServerEnd
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 SURPLUS = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """What some servers send before they close an idle connection."""
+
+SURPLUS_STATUS = 408
+"""It looks like an answer to whoever sends a request meanwhile. Nothing else has this status here."""
 
 
 class Conversation:
@@ -39,8 +43,8 @@ class Conversation:
         self._answered = 0
         self._trap: Trap | None = None
         self._fault: Fault | None = None
-        if server.provider.keepalive_timeout is not None:
-            engine.at(self._idle_since + server.provider.keepalive_timeout, self._close_if_idle)
+        self._closing: Entry | None = None  # the look to come for whether it has been idle for too long
+        self._await_closing()
 
     # ---- what the client does ----
 
@@ -49,10 +53,12 @@ class Conversation:
         self._reader.feed(data)
         if self._answering is None:
             self._look_for_a_request()
+        else:  # whose request was whole
+            self._engine.accuse("two requests were under way at once on one connection")
 
     def left(self) -> None:
         """It has gone: nobody wants the answer any more."""
-        self._server.forget(self)
+        self._is_over()
         self._drop_answering()
 
     # ---- what the server does ----
@@ -69,12 +75,12 @@ class Conversation:
 
         :param is_delimited: whether it says so itself; else the connection's end does.
         """
+        if self._trap is not None and self._trap.holds:
+            self._trap.then = partial(self.answered, is_delimited=is_delimited)
+            return
         self._answering = None
         self._keeps = self._keeps and is_delimited
-        if self._trap is not None and self._trap.holds:
-            self._trap.then = self._turn_idle
-        else:
-            self._turn_idle()
+        self._turn_idle()
 
     def reset(self) -> None:
         """The server breaks the connection."""
@@ -109,9 +115,9 @@ class Conversation:
         self._answered += 1
         self._idle_since = self._engine.now()
         if not self._keeps:
-            self._end.close()
-            self._server.forget(self)
+            self._close()
             return
+        self._await_closing()
         if isinstance(self._fault, (FinWhileIdle, Surplus)):
             self._engine.after(self._fault.after, self._disturb, self._fault, self._answered)
         self._look_for_a_request()
@@ -121,21 +127,31 @@ class Conversation:
             return
         if isinstance(fault, Surplus):
             self._end.send(SURPLUS)
-        self._end.close()
-        self._server.forget(self)
+        self._close()
 
-    def _close_if_idle(self) -> None:
-        """The server's keepalive timeout: one entry of the agenda looks again and again, not one for each request."""
-        timeout = self._server.provider.keepalive_timeout or 0.0
-        if self._end.is_closed:
-            return
-        now = self._engine.now()
-        due = self._idle_since + timeout
-        if self._answering is None and now >= due:
-            self._end.close()
-            self._server.forget(self)
+    def _await_closing(self) -> None:
+        """The server's keepalive timeout: one entry of the agenda looks now and then, not one for each request."""
+        timeout = self._server.provider.keepalive_timeout
+        if timeout is not None and self._closing is None:
+            self._closing = self._engine.at(self._idle_since + timeout, self._close_if_idle, timeout)
+
+    def _close_if_idle(self, timeout: float) -> None:
+        self._closing = None
+        if self._answering is not None:
+            return  # there will be another look when it is idle
+        if self._engine.now() >= self._idle_since + timeout:
+            self._close()
         else:
-            self._engine.at(due if due > now else now + timeout, self._close_if_idle)
+            self._await_closing()
+
+    def _close(self) -> None:
+        self._end.close()
+        self._is_over()
+
+    def _is_over(self) -> None:
+        self._server.forget(self)
+        if self._closing is not None:
+            self._engine.cancel(self._closing)
 
 
 class Trap:

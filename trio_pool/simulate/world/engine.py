@@ -4,15 +4,16 @@ Strategy. Servers, wires and arrivals are callbacks on one agenda, called by the
 nothing of them costs a task, or a step of one. All that is due at one moment happens in one go, also what that puts on
 the agenda for the same moment. The order is that of the times, and at one moment that in which things were put down.
 
-A callback does not wait. What one of them raises ends the body of `open_engine`, and comes out of it.
+A callback does not wait. What one of them raises ends the body of `open_engine`, and comes out of it as itself. So does
+what the world raises in a task, out of `guard`: neither is the fault of those who are tried in this world.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from heapq import heappop, heappush
 from typing import Any
 
@@ -24,7 +25,10 @@ from .scheduling import VirtualClock
 Entry = list[Any]
 """Something on the agenda: when, its number, the callback (None once it was cancelled), and what it is called with."""
 
-_CALLBACK = 2
+_CALLBACK, _ARGS = 2, 3
+
+MOST = 1_000_000
+"""Callbacks in one go. If there are more, they put each other on the agenda, and time will never pass."""
 
 
 class Engine:
@@ -33,8 +37,9 @@ class Engine:
     :param clock: the run's.
     :ivar now: tells the time.
     :ivar started: when it was made.
-    :ivar scope: is cancelled when a callback has raised.
-    :ivar broken: what one has raised, or None.
+    :ivar scope: is cancelled when the world has failed.
+    :ivar broken: what it raised first, or None.
+    :ivar accuse: is told, as a sentence, what the client did that no client may; nobody listens by default.
     """
 
     def __init__(self, clock: VirtualClock) -> None:
@@ -42,6 +47,7 @@ class Engine:
         self.started = clock.current_time()
         self.scope = trio.CancelScope()
         self.broken: BaseException | None = None
+        self.accuse: Callable[[str], None] = lambda _: None
         self._agenda: list[Entry] = []
         self._entered = 0
         self._history = hashlib.blake2b(digest_size=16)
@@ -52,11 +58,14 @@ class Engine:
         :param when: by trio's clock; `math.inf`: never.
         :param callback: what does not wait.
         :param args: what it is called with.
+        :raises ValueError: that is no time.
         """
         self._entered += 1
         entry = [when, self._entered, callback, args]
         if when < math.inf:
             heappush(self._agenda, entry)
+        elif when != math.inf:
+            raise ValueError(f"nothing can be called at {when!r}")
         return entry
 
     def after(self, seconds: float, callback: Callable[..., object], *args: Any) -> Entry:
@@ -66,7 +75,23 @@ class Engine:
     @staticmethod
     def cancel(entry: Entry) -> None:
         """Take something off the agenda. What has happened stays so."""
-        entry[_CALLBACK] = None
+        entry[_CALLBACK], entry[_ARGS] = None, ()
+
+    def fail(self, error: BaseException) -> None:
+        """End the body of `open_engine`, from which the error comes out; the first, if there are several."""
+        if self.broken is None:
+            self.broken = error
+        self.scope.cancel()
+        self._agenda.clear()
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """What is raised inside is the world's."""
+        try:
+            yield
+        except Exception as error:
+            self.fail(error)
+            raise
 
     def elapsed(self) -> float:
         """Seconds since it was made, by which the times of windows are told."""
@@ -93,14 +118,19 @@ class Engine:
         """Have everything happen that is due."""
         agenda, now = self._agenda, self.now()
         try:
-            while agenda and agenda[0][0] <= now:
+            for _ in range(MOST):
+                if not agenda or agenda[0][0] > now:
+                    return
                 _, _, callback, args = heappop(agenda)
                 if callback is not None:
                     callback(*args)
+            raise UsageError(f"after {now:g} s {_called(callback)} is called for ever, and no time passes")
         except BaseException as error:
-            self.broken = error
-            self.scope.cancel()
-            agenda.clear()
+            self.fail(error)
+
+
+def _called(callback: Callable[..., object]) -> str:
+    return getattr(callback, "__qualname__", repr(callback))
 
 
 @asynccontextmanager

@@ -89,10 +89,10 @@ class VirtualNetwork(SystemNetwork):
         fault = self._dialling.draw(name, self._engine.elapsed())
         if isinstance(fault, Blackhole):
             await trio.sleep_forever()
-        await trio.sleep_until(max(self._engine.now(), server.dark_until) + provider.round_trip)
+        await self._travel(server, provider.round_trip)
         if isinstance(fault, Refuse) or server.is_refusing:
             raise broken(errno.ECONNREFUSED)
-        await trio.sleep(provider.secure_seconds)
+        await self._travel(server, provider.secure_seconds)
         if server.is_refusing:
             raise broken(errno.ECONNRESET)
         return self._connected(server)
@@ -117,6 +117,12 @@ class VirtualNetwork(SystemNetwork):
     def _chance_of(self, provider: VirtualProvider) -> Callable[[str | None], Random]:
         own = chance(self._seed, f"outage {provider.name}")
         return lambda shared: own if shared is None else chance(self._seed, f"shared outage {shared}")
+
+    async def _travel(self, server: Server, seconds: float) -> None:
+        """There and back: what is on its way when the network goes arrives when it comes back."""
+        await trio.sleep_until(max(self._engine.now(), server.dark_until) + seconds)
+        if server.dark_until > self._engine.now():
+            await trio.sleep_until(server.dark_until)
 
     def _connected(self, server: Server) -> VirtualStream:
         self.connected += 1

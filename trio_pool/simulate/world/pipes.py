@@ -52,21 +52,21 @@ class Receiver(Protocol):
 class Pipe:
     """One direction of a connection.
 
-    :param engine: has the agenda.
     :param way: how long everything takes.
     :param name: what it is called in the history.
+    :ivar engine: has the agenda.
     :ivar receiver: is told of what comes out.
     :ivar when_writable: is called when there is room again after there was none.
     :ivar room: bytes that it still takes.
     """
 
-    __slots__ = ("_engine", "_free_at", "_name", "_on_the_way", "_way", "receiver", "room", "when_writable")
+    __slots__ = ("_free_at", "_name", "_on_the_way", "_way", "engine", "receiver", "room", "when_writable")
 
     def __init__(self, engine: Engine, way: Way, name: str) -> None:
         self.receiver: Receiver
         self.when_writable: Callable[[], None]
         self.room = way.capacity
-        self._engine = engine
+        self.engine = engine
         self._way = way
         self._name = name
         self._free_at = -math.inf  # when the line has sent what was put in
@@ -74,7 +74,7 @@ class Pipe:
 
     def put(self, data: bytes) -> None:
         """Send all of it; it is not more than there is room for."""
-        self._engine.note(f"{self._name} {len(data)}")
+        self.engine.note(f"{self._name} {len(data)}")
         self.room -= len(data)
         if self._way.bandwidth == math.inf or len(data) <= SEGMENT:
             self._send(len(data), self._arrive, data)
@@ -85,7 +85,7 @@ class Pipe:
 
     def end(self, how: End) -> None:
         """Nothing follows."""
-        self._engine.note(f"{self._name} {how}")
+        self.engine.note(f"{self._name} {how}")
         self._send(0, self._end, how)
 
     def took(self, size: int) -> None:
@@ -96,14 +96,21 @@ class Pipe:
             self.when_writable()
 
     def _send(self, size: int, arrive: Callable[..., None], what: bytes | End) -> None:
-        way, now = self._way, self._engine.now()
+        way, now = self._way, self.engine.now()
         self._free_at = max(self._free_at, now) + size / way.bandwidth
         due = max(self._free_at + way.latency, way.dark_until())
         self._on_the_way += 1
         if due <= now and self._on_the_way == 1:
-            arrive(what)
+            self._hand_over(arrive, what)
         else:
-            self._engine.at(due, arrive, what)
+            self.engine.at(due, arrive, what)
+
+    def _hand_over(self, arrive: Callable[..., None], what: bytes | End) -> None:
+        """Now; whoever sends it does not suffer from what goes wrong with who gets it."""
+        try:
+            arrive(what)
+        except Exception as error:
+            self.engine.fail(error)
 
     def _arrive(self, data: bytes) -> None:
         self._on_the_way -= 1

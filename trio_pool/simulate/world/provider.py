@@ -44,8 +44,8 @@ class VirtualProvider:
     :ivar name: its host is this and ".test" ("provider").
     :ivar concurrency: requests that it serves at once (None: any number).
     :ivar queue: requests that wait beyond that, first come first served (0); the next is refused.
-    :ivar requests_per_minute: a bucket that holds one minute's worth (None: no limit). A request beyond it is refused
-        with 429.
+    :ivar requests_per_minute: a bucket that holds one minute's worth and is full at first: in the first minute twice as
+        many get through, if they come (None: no limit). A request beyond it is refused with 429.
     :ivar tokens_per_minute: the same for tokens, those of the input and of the answer together (None).
     :ivar overload_status: what is said to who is refused for want of a place: 429 (the default), 503 or 529.
     :ivar retry_after: whether a refusal says when to come back (None: it does not): by a limit per minute, when there

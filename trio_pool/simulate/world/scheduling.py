@@ -7,8 +7,10 @@ it does only when no task can run; and what a virtual world has on its agenda is
 
 What trio leaves to chance is seeded or put in order:
 
-- Trio orders each batch of runnable tasks by chance. With a private flag it shuffles them with a generator that can be
-  seeded. This module is the only place that sets them, and it puts both back.
+- Trio orders each batch of runnable tasks by chance, drawn from one generator for all threads. With a private flag it
+  shuffles them. While runs from here go on, the flag is set, and a stand-in for the generator answers each of them from
+  one of its own, which is seeded, and every other run from trio's. This module is the only place that sets the two, and
+  it puts both back.
 - Scopes whose deadlines are equal expire in the order of their addresses in memory, which decides in what order waits
   are undone. In a run from here they expire in the order in which the deadlines were set.
 
@@ -20,30 +22,31 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import random
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from heapq import heappush
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 from trio._core import _run
 
 T = TypeVar("T")
 
-_ALONE = threading.Lock()  # trio's generator is one for all threads
-
 
 def run(main: Callable[[], Awaitable[T]], *, seed: int, instruments: Sequence[trio.abc.Instrument] = ()) -> T:
     """`trio.run(main)` in virtual time, beginning at 0.0, with the scheduler shuffled by the seed.
 
-    Only one such run at a time goes on in a process: another thread's waits. What `main` raises comes out as it is.
+    Runs in other threads, from here or not, do not disturb it. What `main` raises comes out as it is.
 
     :param main: an async function without arguments.
     :param seed: the same seed gives the same order of steps, in every process.
     :param instruments: as for `trio.run`.
+    :raises RuntimeError: this thread is in a run of trio already.
     """
-    with _ALONE, _shuffled(seed):
+    with _shuffled(seed):
         return trio.run(_in_order, main, clock=VirtualClock(), instruments=instruments)
 
 
@@ -104,17 +107,44 @@ class VirtualClock(trio.abc.Clock):
         self._now += seconds
 
 
+class _Chance(threading.local):
+    """Stands in for trio's generator: in a thread that has a run from here it is that run's, elsewhere trio's own."""
+
+    drawn_from: random.Random = _run._r
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.drawn_from, name)
+
+
+_CHANCE = _Chance()
+_SETTINGS = ("_ALLOW_DETERMINISTIC_SCHEDULING", "_r")
+
+_found: list[tuple[object, ...]] = []  # trio's settings, as each of the runs that go on found them
+_setting = threading.Lock()  # held while trio's settings are changed, and during a fork: no child finds it locked
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_setting.acquire, after_in_parent=_setting.release, after_in_child=_setting.release)
+
+
 @contextmanager
 def _shuffled(seed: int) -> Iterator[None]:
-    """Trio shuffles its batches of tasks, by this seed."""
-    allowed, state = _run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate()
-    _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # final, but for tests
-    _run._r.seed(seed)
+    """Trio shuffles this thread's batches of tasks, by this seed."""
+    before, _CHANCE.drawn_from = _CHANCE.drawn_from, random.Random(seed)
+    with _setting:
+        _found.append(_set(True, _CHANCE))
     try:
         yield
     finally:
-        _run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]  # as above
-        _run._r.setstate(state)
+        _CHANCE.drawn_from = before
+        with _setting:
+            _set(*_found.pop())
+
+
+def _set(*values: object) -> tuple[object, ...]:
+    """Change trio's settings. What they were."""
+    settings = vars(_run)
+    before = tuple(settings[name] for name in _SETTINGS)
+    settings.update(zip(_SETTINGS, values, strict=True))
+    return before
 
 
 async def _in_order(main: Callable[[], Awaitable[T]]) -> T:

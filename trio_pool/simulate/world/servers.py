@@ -213,8 +213,12 @@ class Server:
 
     def _await_next_outage(self) -> None:
         outage = next(self._outages, None)
-        if outage is not None:
+        if outage is None:
+            return
+        if outage.start:
             self._engine.at(self._engine.started + outage.start, self._begin_outage, outage)
+        else:  # it goes on before any task takes a step
+            self._begin_outage(outage)
 
     def _begin_outage(self, outage: Outage) -> None:
         end = self._engine.started + outage.start + outage.seconds

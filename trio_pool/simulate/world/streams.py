@@ -38,7 +38,9 @@ class VirtualStream:
     __slots__ = (
         "_has_ended",
         "_incoming",
+        "_is_all_sent",
         "_is_broken",
+        "_is_new",
         "_outgoing",
         "_reader",
         "_unread",
@@ -56,6 +58,8 @@ class VirtualStream:
         self._outgoing = outgoing
         self._when_closed = when_closed
         self._unread = b""
+        self._is_all_sent = True  # what was to be sent at last
+        self._is_new = True  # what is sent next: it begins a request
         self._has_ended = self._is_broken = self.is_closed = False
         self._reader: trio.lowlevel.Task | None = None
         self._writer: trio.lowlevel.Task | None = None
@@ -67,6 +71,7 @@ class VirtualStream:
         self._check()
         if not self._unread:
             return self._received_nothing()
+        self._is_new = self._is_all_sent
         data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
         self._incoming.took(len(data))
         return data
@@ -74,13 +79,19 @@ class VirtualStream:
     def send_nowait(self, data: bytes | memoryview, /) -> int:
         """How many bytes were taken."""
         self._check()
+        if self._is_new and (self._has_ended or self._is_broken):
+            self._outgoing.engine.accuse("a request was sent on a connection that was known to have ended")
         if self._is_broken:
             raise broken(errno.EPIPE)
+        self._is_new = False
         size = min(len(data), self._outgoing.room)
-        if size <= 0:
+        self._is_all_sent = size == len(data)
+        if size > 0:
+            self._outgoing.put(bytes(data[:size]))
+            return size
+        if data:
             raise BlockingIOError(errno.EAGAIN, "nothing is taken")
-        self._outgoing.put(bytes(data[:size]))
-        return size
+        return 0
 
     def readable(self) -> bool:
         """Whether bytes, the end, or an error are there to be received."""
