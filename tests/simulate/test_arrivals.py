@@ -49,6 +49,16 @@ def test_the_rate_is_what_was_asked_for(arrivals: Arrivals) -> None:
     assert interval.high - interval.low < 0.35 * arrivals.rate
 
 
+@pytest.mark.parametrize("arrivals", [*ENDLESS, Renewal(5.0, 5.0)], ids=repr)
+def test_a_short_window_from_the_start_has_its_share(arrivals: Arrivals) -> None:
+    """A process that began with a request, or a burst, would have more of them in every experiment."""
+    seconds = 10.1 if arrivals != ENDLESS[6] else 50.0  # a whole day
+    each = [len(until(arrivals, seconds, seed)) / seconds for seed in range(4000)]
+    interval = batch_means(each, 400, FAR)
+    assert interval.low - 0.005 <= arrivals.rate <= interval.high + 0.005  # a clockwork has no variance
+    assert interval.high - interval.low < 0.35 * arrivals.rate
+
+
 @pytest.mark.parametrize("arrivals", ENDLESS, ids=repr)
 def test_times_never_decrease_and_the_same_seed_gives_the_same(arrivals: Arrivals) -> None:
     times = until(arrivals, 500)

@@ -56,6 +56,10 @@ class Poisson:
 class Renewal:
     """Gaps that are gamma-distributed, each independent of the others.
 
+    It has gone on for ever when it is first looked at, so that any window has its share of requests: the first one
+    comes after a part of a gap, and a moment is the likelier to be in a gap the longer that is (Cox, "Renewal Theory",
+    1962, chapter 5).
+
     :ivar rate: requests per second, positive.
     :ivar cv: the gaps' coefficient of variation: 0 is a clockwork, 1 is `Poisson`, more is burstier.
     """
@@ -66,10 +70,10 @@ class Renewal:
     def times(self, chance: random.Random) -> Iterator[float]:
         """When requests come, in seconds from the start; endless."""
         gap = Gamma(1 / self.rate, self.cv)
-        now = 0.0
+        now = chance.random() * gap.sample_by_length(chance)
         while True:
-            now += gap.sample(chance)
             yield now
+            now += gap.sample(chance)
 
 
 @attrs.frozen

@@ -184,6 +184,12 @@ class Gamma:
             return self.mean
         return chance.gammavariate(self.cv**-2, self.mean * self.cv**2)
 
+    def sample_by_length(self, chance: random.Random) -> float:
+        """One value, each as much more likely as it is larger: the gap in which a moment is, of gaps like these."""
+        if self.cv == 0:
+            return self.mean
+        return chance.gammavariate(self.cv**-2 + 1, self.mean * self.cv**2)
+
     @property
     def squared_cv(self) -> float:
         """The square of `cv`."""
