@@ -132,6 +132,8 @@ NONSENSE: dict[str, Callable[[], object]] = {
     "Recorded.offsets must be at least one number, not ()": lambda: Recorded([]),
     "Recorded.offsets[2] must be no earlier than the one before (2), not 1": lambda: Recorded([0, 2, 1]),
     "Slowed.factor must be a positive number, not 0": lambda: Slowed(Poisson(1), 0),
+    "Slowed.arrivals must be arrivals in open loop, which has a method 'times', not 5.0": lambda: Slowed(5.0, 2),  # type: ignore[arg-type]  # nonsense
+    "ClosedLoop.think must be a distribution, which has a method 'sample', not 1.0": lambda: ClosedLoop(3, 1.0),  # type: ignore[arg-type]  # nonsense
     "ClosedLoop.users must be a whole number of at least 1, not 0": lambda: ClosedLoop(0, Constant(1)),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pickle
+import random
 from collections.abc import Callable
 from statistics import fmean, pvariance
 from typing import Any
@@ -150,6 +151,20 @@ def test_the_users_of_a_closed_loop_have_futures_of_their_own() -> None:
 NONSENSE: dict[str, Callable[[], object]] = {
     "Workload.cancelled must be a share from 0 to 1, not 2": lambda: attrs.evolve(PLAIN, cancelled=2),
     "a Workload of which a share is cancelled needs a patience": lambda: attrs.evolve(PLAIN, patience=None),
+    "Workload.arrivals must be arrivals in open loop, which has a method 'times', not 5.0": lambda: attrs.evolve(
+        PLAIN, arrivals=5.0
+    ),
+    "Workload.service must be a Service, which has a method 'drawn', not 3": lambda: attrs.evolve(PLAIN, service=3),
+    "Workload.patience must be a distribution, which has a method 'sample', not 3": lambda: attrs.evolve(
+        PLAIN, patience=3
+    ),
+    "Service.first_byte must be a distribution, which has a method 'sample', not 0.5": lambda: Service(0.5),  # type: ignore[arg-type]  # nonsense
+    "Service.tokens must be a distribution, which has a method 'sample', not <class": lambda: Service(
+        Constant(1),
+        Constant,  # type: ignore[arg-type]  # nonsense
+    ),
+    "Replayed.trace must be a Trace, not 'a.csv'": lambda: Replayed("a.csv", Constant(1), Constant(1)),  # type: ignore[arg-type]  # nonsense
+    "Trace.rows must be a tuple of Row, not .*1, 2, 3": lambda: Trace([(1, 2, 3)]),
     "rate must be a positive number, not 'x'": lambda: workload.agent("x"),  # type: ignore[arg-type]  # nonsense
     "Poisson.rate must be a positive number, not -1": lambda: workload.chat(-1),
 }
@@ -159,6 +174,26 @@ NONSENSE: dict[str, Callable[[], object]] = {
 def test_nonsense_is_refused(sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         NONSENSE[sentence]()
+
+
+class Wrong(Constant):
+    """A distribution of the user's own, with a mistake."""
+
+    def sample(self, chance: random.Random) -> float:
+        return chance.choice([1.0, self.value])
+
+
+@pytest.mark.parametrize("value", [-0.5, math.nan, math.inf, "x"])
+def test_a_draw_that_is_no_time_is_refused_in_words(value: Any) -> None:
+    wrong = Wrong(1)
+    object.__setattr__(wrong, "value", value)  # which a Constant refuses
+    for part in ("first_byte", "tokens", "seconds_per_token", "input_tokens"):
+        with pytest.raises(UsageError, match=rf"what Wrong\(.*\) draws must be a number of at least 0, not '?{value}"):
+            first(attrs.evolve(PLAIN, service=attrs.evolve(PARTS, **{part: wrong})))
+    with pytest.raises(UsageError, match="draws must be"):
+        first(attrs.evolve(PLAIN, patience=wrong))
+    with pytest.raises(UsageError, match="draws must be"):
+        list(itertools.islice(ClosedLoop(1, wrong).pauses(random.Random(1)), 100))
 
 
 # ---- traces ----

@@ -115,10 +115,10 @@ class Callers:
     async def _use(self, loop: ClosedLoop, name: str) -> None:
         """One user's day: a pause, a request, a pause, a request."""
         seed = self._experiment.seed
-        pauses, draw = chance(seed, f"think {name}"), self._experiment.workload.draw(seed, name)
+        pauses, draw = loop.pauses(chance(seed, f"think {name}")), self._experiment.workload.draw(seed, name)
         while True:
             with self._engine.guard():
-                at = trio.current_time() + loop.think.sample(pauses)
+                at = trio.current_time() + next(pauses)
             if at >= self._experiment.seconds:
                 break
             await trio.sleep_until(at)

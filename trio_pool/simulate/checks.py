@@ -42,6 +42,16 @@ def is_a(kind: type) -> Check:
     return check
 
 
+def can(method: str, kind: str) -> Check:
+    """A validator: what can do something, as any record of a kind can; a user's own class too."""
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if isinstance(value, type) or not callable(getattr(value, method, None)):
+            _refuse(instance, attribute, f"{kind}, which has a method {method!r}", value)
+
+    return check
+
+
 def truth(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """A validator: True or False."""
     if not isinstance(value, bool):

@@ -16,7 +16,8 @@ import attrs
 
 from ...checks import COUNT, NOT_NEGATIVE, POSITIVE, SHARE
 from ...errors import UsageError
-from .distributions import CV, Distribution, Gamma, as_tuple, how_many, numbers
+from ..checks import can
+from .distributions import CV, IS_DISTRIBUTION, Distribution, Gamma, as_tuple, draws, how_many, numbers
 
 
 class Arrivals(Protocol):
@@ -30,6 +31,9 @@ class Arrivals(Protocol):
     def rate(self) -> float:
         """Requests per second, in the long run."""
         ...
+
+
+ARE_ARRIVALS = can("times", "arrivals in open loop")
 
 
 def _poisson(start: float, end: float, rate: float, chance: random.Random) -> Iterator[float]:
@@ -178,7 +182,7 @@ class Slowed:
     :ivar factor: positive; below 1 it becomes faster.
     """
 
-    arrivals: Arrivals
+    arrivals: Arrivals = attrs.field(validator=ARE_ARRIVALS)
     factor: float = attrs.field(validator=POSITIVE)
 
     @property
@@ -201,4 +205,8 @@ class ClosedLoop:
     """
 
     users: int = attrs.field(validator=COUNT)
-    think: Distribution
+    think: Distribution = attrs.field(validator=IS_DISTRIBUTION)
+
+    def pauses(self, chance: random.Random) -> Iterator[float]:
+        """A user's pauses, in seconds; endless."""
+        return draws(self.think, chance)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import functools
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import attrs
 
 from ...checks import NOT_NEGATIVE, POSITIVE, Rule
 from ...errors import UsageError
+from ..checks import can
 
 SIGMA = Rule("a number from 0 to 10", lambda value: 0 <= value <= 10)  # beyond, one sample outweighs any experiment
 SHAPE = Rule("a number over 1 (at 1 and below there is no mean)", lambda value: value > 1)
@@ -39,6 +40,21 @@ class Distribution(Protocol):
     def squared_cv(self) -> float:
         """The variance over the squared mean; `math.inf` where there is no variance, 0 where the mean is 0."""
         ...
+
+
+IS_DISTRIBUTION = can("sample", "a distribution")
+
+
+def draws(distribution: Distribution, chance: random.Random) -> Iterator[float]:
+    """Values of a distribution, without end.
+
+    :raises UsageError: one is no time or count: it is negative, infinite or no number.
+    """
+    name = f"what {distribution!r} draws"
+    while True:
+        value = distribution.sample(chance)
+        NOT_NEGATIVE.check(name, value)
+        yield float(value)
 
 
 @attrs.frozen

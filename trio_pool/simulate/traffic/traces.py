@@ -20,6 +20,7 @@ import attrs
 
 from ...checks import NOT_NEGATIVE, POSITIVE
 from ...errors import UsageError
+from ..checks import all_of
 from .distributions import as_tuple, how_many
 
 CITATION = "Azure LLM inference traces 2023 (AzurePublicDataset, Microsoft), CC-BY 4.0"
@@ -47,7 +48,7 @@ class Trace:
     :ivar rows: at least one.
     """
 
-    rows: tuple[Row, ...] = attrs.field(converter=as_tuple, repr=how_many)
+    rows: tuple[Row, ...] = attrs.field(converter=as_tuple, repr=how_many, validator=all_of(Row))
 
     def __attrs_post_init__(self) -> None:
         if not self.rows:

@@ -11,15 +11,16 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from ...checks import POSITIVE, SHARE
 from ...errors import UsageError
-from .arrivals import Arrivals, ClosedLoop, OnOff, Poisson, Recorded
+from ..checks import can, is_a
+from .arrivals import ARE_ARRIVALS, Arrivals, ClosedLoop, OnOff, Poisson, Recorded
 from .chances import chance
-from .distributions import Constant, Distribution, Empirical, LogNormal, Uniform
+from .distributions import IS_DISTRIBUTION, Constant, Distribution, Empirical, LogNormal, Uniform, draws
 from .traces import Trace, read
 
 Demand = tuple[float, int, float, int]
@@ -105,9 +106,7 @@ class Demands(Protocol):
 
 
 def _draws(distribution: Distribution, seed: int, purpose: str) -> Iterator[float]:
-    stream = chance(seed, purpose)
-    while True:
-        yield distribution.sample(stream)
+    return draws(distribution, chance(seed, purpose))
 
 
 @attrs.frozen
@@ -120,10 +119,10 @@ class Service:
     :ivar input_tokens: the question's tokens, rounded to whole ones; none by default.
     """
 
-    first_byte: Distribution
-    tokens: Distribution = _NONE
-    seconds_per_token: Distribution = PACE
-    input_tokens: Distribution = _NONE
+    first_byte: Distribution = attrs.field(validator=IS_DISTRIBUTION)
+    tokens: Distribution = attrs.field(default=_NONE, validator=IS_DISTRIBUTION)
+    seconds_per_token: Distribution = attrs.field(default=PACE, validator=IS_DISTRIBUTION)
+    input_tokens: Distribution = attrs.field(default=_NONE, validator=IS_DISTRIBUTION)
 
     def drawn(self, seed: int, caller: str = "") -> Iterator[Demand]:
         """What a caller's requests ask of a server; endless."""
@@ -167,9 +166,9 @@ class Replayed:
     :ivar seconds_per_token: from one token to the next, the same for all of one answer.
     """
 
-    trace: Trace
-    first_byte: Distribution
-    seconds_per_token: Distribution
+    trace: Trace = attrs.field(validator=is_a(Trace))
+    first_byte: Distribution = attrs.field(validator=IS_DISTRIBUTION)
+    seconds_per_token: Distribution = attrs.field(validator=IS_DISTRIBUTION)
 
     def drawn(self, seed: int, caller: str = "") -> Iterator[Demand]:
         """What a caller's requests ask of a server; endless: after the last the first again."""
@@ -200,6 +199,11 @@ class Replayed:
         return self._as_drawn.mean_tokens
 
 
+def _arrivals_or_users(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, ClosedLoop):
+        ARE_ARRIVALS(instance, attribute, value)
+
+
 @attrs.frozen
 class Workload:
     """What callers want.
@@ -210,10 +214,10 @@ class Workload:
     :ivar patience: seconds from the intended start to the cancellation; needed where some are cancelled.
     """
 
-    arrivals: Arrivals | ClosedLoop
-    service: Demands
+    arrivals: Arrivals | ClosedLoop = attrs.field(validator=_arrivals_or_users)
+    service: Demands = attrs.field(validator=can("drawn", "a Service"))
     cancelled: float = attrs.field(default=0.0, validator=SHARE)
-    patience: Distribution | None = None
+    patience: Distribution | None = attrs.field(default=None, validator=attrs.validators.optional(IS_DISTRIBUTION))
 
     def __attrs_post_init__(self) -> None:
         if self.cancelled and self.patience is None:
