@@ -38,7 +38,7 @@ def pool_of(size: int, **others: Any) -> PoolConfig:
 
 def jobs_of(experiment: Experiment) -> list[Job]:
     """All its requests."""
-    return list(experiment.workload.jobs(experiment.seed, experiment.seconds))
+    return list(experiment.workload.jobs(experiment.seed, experiment.length))
 
 
 def alone(experiment: Experiment) -> Iterator[float]:
@@ -81,7 +81,7 @@ def of_the_line(experiment: Experiment) -> dict[str, float]:
         if job.at >= experiment.warm_up
     ]
     served = [(service, wait) for service, wait in counted if wait < math.inf]
-    in_system = sum(map(sum, served)) / (experiment.seconds - experiment.warm_up)
+    in_system = sum(map(sum, served)) / (experiment.length - experiment.warm_up)
     return figures([wait for _, wait in served], 1 - len(served) / len(counted), in_system)
 
 

@@ -29,6 +29,7 @@ from trio_pool.simulate import (
     Refuse,
     Result,
     Service,
+    Slowed,
     Stall,
     Surplus,
     VirtualProvider,
@@ -86,6 +87,16 @@ def test_requests_of_the_warm_up_do_not_count() -> None:
 
 def test_nothing_begins_after_the_end() -> None:
     assert run(ONE, at(0.0, 9.0, 10.0, 11.0), seconds=10.0).requests == 2
+
+
+def test_a_recording_is_run_to_its_end_unless_somebody_says_otherwise() -> None:
+    recorded = Recorded((0.0, 59.0, 61.5, 600.0))
+    long = Workload(recorded, Service(Constant(1.0)))
+    assert run(ONE, long).requests == 4
+    assert Experiment(ONE, long).length == 601.0
+    assert run(ONE, long, seconds=60.0).requests == 2
+    assert Experiment(ONE, attrs.evolve(long, arrivals=Slowed(recorded, 2.0))).length == 1202.0
+    assert Experiment(ONE, QUIET.workload).length == 60.0
 
 
 def test_pauses_between_attempts_are_waits_and_failed_attempts_are_not() -> None:

@@ -137,7 +137,7 @@ def waits_by_ciw(experiment: Experiment) -> list[float]:
         ],
     )
     simulation = ciw.Simulation(network)
-    simulation.simulate_until_max_time(experiment.seconds + 1000)
+    simulation.simulate_until_max_time(experiment.length + 1000)
     records = sorted(simulation.get_all_records(), key=lambda record: record.id_number)
     assert len(records) == len(jobs)
     return [record.waiting_time if record.record_type == "service" else math.inf for record in records]

@@ -152,11 +152,16 @@ NONSENSE: dict[str, Callable[[], object]] = {
     "Workload.cancelled must be a share from 0 to 1, not 2": lambda: attrs.evolve(PLAIN, cancelled=2),
     "a Workload of which a share is cancelled needs a patience": lambda: attrs.evolve(PLAIN, patience=None),
     "Workload.arrivals must be arrivals in open loop, which has a method 'times', not 5.0": lambda: attrs.evolve(
-        PLAIN, arrivals=5.0
+        PLAIN,
+        arrivals=5.0,  # type: ignore[arg-type]  # nonsense
     ),
-    "Workload.service must be a Service, which has a method 'drawn', not 3": lambda: attrs.evolve(PLAIN, service=3),
+    "Workload.service must be a Service, which has a method 'drawn', not 3": lambda: attrs.evolve(
+        PLAIN,
+        service=3,  # type: ignore[arg-type]  # nonsense
+    ),
     "Workload.patience must be a distribution, which has a method 'sample', not 3": lambda: attrs.evolve(
-        PLAIN, patience=3
+        PLAIN,
+        patience=3,  # type: ignore[arg-type]  # nonsense
     ),
     "Service.first_byte must be a distribution, which has a method 'sample', not 0.5": lambda: Service(0.5),  # type: ignore[arg-type]  # nonsense
     "Service.tokens must be a distribution, which has a method 'sample', not <class": lambda: Service(

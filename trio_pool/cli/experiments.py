@@ -38,7 +38,7 @@ class _Bar:
 
     def __init__(self, progress: Progress, experiments: Sequence[Experiment]) -> None:
         self._progress = progress
-        self._seconds = [0.0, *itertools.accumulate(each.seconds for each in experiments)]
+        self._seconds = [0.0, *itertools.accumulate(each.length for each in experiments)]
         self._task = progress.add_task("", total=self._seconds[-1])
         self._runs = 0
 

@@ -7,7 +7,6 @@ its answer must carry the nonce that it was sent with.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import trio
@@ -89,8 +88,7 @@ class Callers:
                     nursery.start_soon(self._use, arrivals, f"user {number}")
             else:
                 with self._engine.guard():
-                    jobs = experiment.workload.jobs(experiment.seed)
-                    self._await_next(nursery, takewhile(lambda job: job.at < experiment.seconds, jobs))
+                    self._await_next(nursery, experiment.workload.jobs(experiment.seed, experiment.length))
                 await self._are_begun.wait()
 
     def dismiss(self) -> None:
@@ -119,7 +117,7 @@ class Callers:
         while True:
             with self._engine.guard():
                 at = trio.current_time() + next(pauses)
-            if at >= self._experiment.seconds:
+            if at >= self._experiment.length:
                 break
             await trio.sleep_until(at)
             with self._engine.guard():

@@ -20,10 +20,14 @@ from .describe import source
 from .paths import no_such
 from .result import Result
 from .run import Progress, Run
+from .traffic.arrivals import length_of
 from .traffic.distributions import as_tuple
 from .traffic.workload import Workload
 from .world.faults import Fault
 from .world.provider import VirtualProvider
+
+SECONDS = 60.0
+"""For how long requests begin where nothing says so."""
 
 LONGEST_COMMAND = 10_000
 """Characters: what replays an experiment is a command up to here."""
@@ -52,7 +56,8 @@ class Experiment:
     :ivar providers: who answers (one without limits). Of several, the client makes a group of upstreams.
     :ivar faults: what goes wrong on the network (nothing).
     :ivar seed: decides everything that is left to chance (0).
-    :ivar seconds: for how long requests begin (60.0); those under way then may end.
+    :ivar seconds: for how long requests begin (None: the whole of a recording, 60.0 of other traffic); those under way
+        then may end. `length` tells it.
     :ivar warm_up: requests that are meant to begin before this do not count in the result (0.0).
     :ivar upstream_options: by a provider's name, fields of its `Upstream`, such as `{"east": {"priority": 1}}` (none).
         A single provider with options is an upstream too.
@@ -61,7 +66,7 @@ class Experiment:
     :ivar method: of the requests ("POST", as for language models; "GET" can be sent again whatever happens).
     :ivar hedging: as of `open_client` (False).
     :ivar grace: how long the last requests may take after `seconds`; then they are cancelled (600.0).
-    :ivar sample_every: between two looks at the pool's figures (None: 200 of them in `seconds`).
+    :ivar sample_every: between two looks at the pool's figures (None: 200 of them in `length`).
     :ivar replay: a command that runs it, in which `{seed}` stands for the seed; it is told when an invariant breaks
         (empty: Python that makes the experiment).
     :raises UsageError: for a nonsensical value, with the field's name.
@@ -74,7 +79,7 @@ class Experiment:
     )
     faults: tuple[Fault, ...] = attrs.field(default=(), converter=as_tuple, validator=all_of(Fault))
     seed: int = attrs.field(default=0, validator=WHOLE)
-    seconds: float = attrs.field(default=60.0, validator=checks.POSITIVE)
+    seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(checks.POSITIVE))
     warm_up: float = attrs.field(default=0.0, validator=checks.NOT_NEGATIVE)
     upstream_options: Mapping[str, Mapping[str, Any]] = attrs.field(
         factory=cast("Any", dict), converter=_as_mappings, kw_only=True
@@ -92,8 +97,8 @@ class Experiment:
         names = [provider.name for provider in self.providers]
         if not names or len(set(names)) < len(names):
             raise UsageError(f"Experiment.providers must be at least one, each with a name of its own, not {names}")
-        if self.warm_up >= self.seconds:
-            raise UsageError(f"Experiment.warm_up must be less than seconds ({self.seconds:g}), not {self.warm_up:g}")
+        if self.warm_up >= self.length:
+            raise UsageError(f"Experiment.warm_up must be less than seconds ({self.length:g}), not {self.warm_up:g}")
         unknown = sorted(self.upstream_options.keys() - set(names))
         if unknown:
             raise UsageError(
@@ -102,6 +107,11 @@ class Experiment:
         if self.spread and self.upstream_options:
             raise UsageError("Experiment.spread leaves no upstreams to which upstream_options could apply")
         self.upstreams()
+
+    @property
+    def length(self) -> float:
+        """For how many seconds requests begin."""
+        return self.seconds or length_of(self.workload.arrivals) or SECONDS
 
     def upstreams(self) -> list[Upstream]:
         """The client's upstreams; none, where there is one provider and nothing more is said of it.

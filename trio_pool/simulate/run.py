@@ -68,7 +68,7 @@ class Run:
         self._experiment = experiment
         self._progress = progress
         self._watch = Watch()
-        self._record = Record((experiment.warm_up, experiment.seconds))
+        self._record = Record((experiment.warm_up, experiment.length))
         self._engine: Engine | None = None  # once the client is open
 
     def go(self) -> Result:
@@ -123,7 +123,7 @@ class Run:
         """The callers come and go, and then there must be peace."""
         experiment, pool, watch = self._experiment, client.pool, self._watch
         callers = Callers(client, experiment, engine, self._record, watch)
-        over = engine.started + experiment.seconds + experiment.grace
+        over = engine.started + experiment.length + experiment.grace
         dismissal = engine.at(over, callers.dismiss)
         bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
         watch.begin(pool, network)
@@ -185,7 +185,7 @@ class Run:
     def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
         """Look at the pool now and at intervals."""
         self._look(engine, pool, members)
-        interval = self._experiment.sample_every or self._experiment.seconds / MOMENTS
+        interval = self._experiment.sample_every or self._experiment.length / MOMENTS
         due = engine.started + len(self._record.moments) * interval
         self._sampling = engine.at(due, self._sample, engine, pool, members)
 
@@ -194,7 +194,7 @@ class Run:
         self._watch.audit()
         if self._progress is not None:
             with engine.guard():
-                self._progress(Progress(self._experiment.seconds, moment))
+                self._progress(Progress(self._experiment.length, moment))
 
 
 def members_of(client: Client) -> tuple[Member, ...]:

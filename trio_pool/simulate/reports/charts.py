@@ -139,7 +139,7 @@ def of_connections(results: Results) -> str:
 
 
 def _connections(name: str, result: Result, axis: Any) -> None:
-    moments = [moment for moment in result.moments if moment.at <= result.experiment.seconds]
+    moments = [moment for moment in result.moments if moment.at <= result.experiment.length]
     at = [moment.at for moment in moments]
     layers = [[getattr(moment, what) for moment in moments] for what in OF_CONNECTIONS]
     axis.stackplot(at, *layers, colors=list(OF_CONNECTIONS.values()), labels=list(OF_CONNECTIONS), step="post")

@@ -169,9 +169,22 @@ class Recorded:
         """Their number over the time of the last; `math.inf` if that is 0."""
         return len(self.offsets) / self.offsets[-1] if self.offsets[-1] else math.inf
 
+    @property
+    def length(self) -> float:
+        """Its seconds, to the end of the last request's second."""
+        return math.floor(self.offsets[-1]) + 1.0
+
     def times(self, chance: random.Random) -> Iterator[float]:  # noqa: ARG002  # as every process
         """The offsets."""
         return iter(self.offsets)
+
+
+def length_of(arrivals: Arrivals | ClosedLoop) -> float | None:
+    """The seconds of a recording; None: it goes on for ever."""
+    if isinstance(arrivals, Slowed):
+        length = length_of(arrivals.arrivals)
+        return None if length is None else length * arrivals.factor
+    return arrivals.length if isinstance(arrivals, Recorded) else None
 
 
 @attrs.frozen
