@@ -22,7 +22,13 @@ from .checks import COUNT, NOT_NEGATIVE, POSITIVE, Rule
 from .errors import UsageError
 
 _TARGET = Rule("a probability over 0, at most 1", lambda value: 0 < value <= 1)
+_SQUARED_CV = Rule("at least 0", lambda value: value >= 0, endless=True)
 _MOST = 10_000_000  # servers: some seconds of looking
+
+
+def _bound(name: str, value: float) -> None:
+    if value > _MOST:
+        raise UsageError(f"{name} must be at most {_MOST}, not {value!r}")
 
 
 def erlang_b(servers: int, load: float) -> float:
@@ -31,11 +37,12 @@ def erlang_b(servers: int, load: float) -> float:
     Erlang's loss formula. Only the mean of the service time matters, not its distribution. Computed by recursion over
     the servers, which neither overflows nor loses precision.
 
-    :param servers: c, at least 1.
+    :param servers: c, from 1 to ten millions.
     :param load: at least 0.
     :raises UsageError: for what is no such number.
     """
     COUNT.check("servers", servers)
+    _bound("servers", servers)
     NOT_NEGATIVE.check("load", load)
     blocked = 1.0
     for count in range(1, servers + 1):
@@ -55,7 +62,7 @@ def _one_more(full: float, ratio: float) -> float:
 def erlang_c(servers: int, load: float) -> float:
     """The probability that a request has to wait, where everybody can (M/M/c). Where the load is too much, it is 1.
 
-    :param servers: c, at least 1.
+    :param servers: c, from 1 to ten millions.
     :param load: at least 0; stable below `servers`.
     :raises UsageError: for what is no such number.
     """
@@ -70,7 +77,7 @@ def _waits(blocked: float, servers: int, load: float) -> float:
 def mean_wait(servers: int, load: float, service_time: float = 1.0) -> float:
     """The mean wait in M/M/c, over all requests, those that need not wait included; infinite if the load is too much.
 
-    :param servers: c, at least 1.
+    :param servers: c, from 1 to ten millions.
     :param load: at least 0.
     :param service_time: the mean, positive.
     :raises UsageError: for what is no such number.
@@ -83,7 +90,7 @@ def mean_wait(servers: int, load: float, service_time: float = 1.0) -> float:
 def wait_exceeds(servers: int, load: float, wait: float, service_time: float = 1.0) -> float:
     """The probability that a request waits longer than a time in M/M/c, first come first served.
 
-    :param servers: c, at least 1.
+    :param servers: c, from 1 to ten millions.
     :param load: at least 0.
     :param wait: the time, at least 0; with 0 this is `erlang_c`.
     :param service_time: the mean, positive.
@@ -112,8 +119,7 @@ def servers_for(load: float, target: float, wait: float = 0.0, service_time: flo
     _TARGET.check("target", target)
     NOT_NEGATIVE.check("wait", wait)
     POSITIVE.check("service_time", service_time)
-    if load > _MOST:
-        raise UsageError(f"load must be at most {_MOST}, not {load!r}")
+    _bound("load", load)
     servers, blocked = 0, 1.0
     while servers <= load or _exceeds(_waits(blocked, servers, load), servers - load, wait / service_time) > target:
         servers += 1
@@ -139,8 +145,8 @@ class FiniteQueue(NamedTuple):
 def finite_queue(servers: int, places: int, load: float, service_time: float = 1.0) -> FiniteQueue:
     """M/M/c/K: a line with a bound, which has an answer for any load.
 
-    :param servers: c, at least 1.
-    :param places: K, those in service and in line together, at least `servers`.
+    :param servers: c, from 1 to ten millions.
+    :param places: K, those in service and in line together, from `servers` to ten millions.
     :param load: positive.
     :param service_time: the mean, positive.
     :raises UsageError: for what is no such number.
@@ -152,6 +158,7 @@ def finite_queue(servers: int, places: int, load: float, service_time: float = 1
     Rule(f"a whole number of at least {servers} (servers)", lambda value: value >= servers, whole=True).check(
         "places", places
     )
+    _bound("places", places)
     POSITIVE.check("load", load)
     POSITIVE.check("service_time", service_time)
     full, in_system, in_line = 1.0, 0.0, 0.0
@@ -172,14 +179,15 @@ def general_wait(
     Pollaczek and Khinchine. Elsewhere it is **rough**: it has been seen to be wrong by half in either direction with
     bursty arrivals or heavy tails. Simulate before you rely on it.
 
-    :param servers: c, at least 1.
+    :param servers: c, from 1 to ten millions.
     :param load: at least 0.
     :param service_time: the mean, positive.
     :param arrivals: the squared coefficient of variation of the gaps between arrivals; 1 for Poisson.
-    :param service: that of the service time; 1 for an exponential, 0 for a constant.
+    :param service: that of the service time; 1 for an exponential, 0 for a constant, `math.inf` where there is no
+        variance, and then no mean wait either.
     :raises UsageError: for what is no such number.
     """
-    NOT_NEGATIVE.check("arrivals", arrivals)
-    NOT_NEGATIVE.check("service", service)
+    _SQUARED_CV.check("arrivals", arrivals)
+    _SQUARED_CV.check("service", service)
     wait = mean_wait(servers, load, service_time)
-    return wait * (arrivals + service) / 2 if load < servers else wait
+    return wait * (arrivals + service) / 2 if 0 < load < servers else wait

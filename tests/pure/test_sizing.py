@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_pool import UsageError
+from trio_pool.simulate import Pareto
 from trio_pool.sizing import (
     FiniteQueue,
     erlang_b,
@@ -110,6 +111,11 @@ def test_one_server_needs_no_tables() -> None:
 def test_one_server_with_constant_service_waits_half_as_long() -> None:
     assert general_wait(1, 0.8, 3.0, service=0.0) == pytest.approx(mean_wait(1, 0.8, 3.0) / 2)
     assert general_wait(1, 0.8, 3.0, service=5.0) == pytest.approx(0.8 * 3.0 * (1 + 5) / (2 * (1 - 0.8)))
+
+
+def test_service_without_a_variance_keeps_waiting_without_end() -> None:
+    assert general_wait(1, 0.5, service=Pareto(1.0, 1.5).squared_cv) == math.inf
+    assert general_wait(1, 0.0, service=math.inf) == 0
 
 
 def test_too_much_load_waits_without_end_however_regular() -> None:
@@ -226,6 +232,8 @@ REFUSED: dict[str, tuple[Callable[..., object], tuple[Any, ...]]] = {
     "wait must be a number of at least 0, not -1": (wait_exceeds, (1, 0.5, -1)),
     "service_time must be a positive number, not 0": (mean_wait, (1, 0.5, 0)),
     "places must be a whole number of at least 5 (servers), not 4": (finite_queue, (5, 4, 1)),
+    "servers must be at most 10000000, not 1000000000000": (erlang_b, (10**12, 1)),
+    "places must be at most 10000000, not 1000000000000": (finite_queue, (1, 10**12, 1)),
     "load must be a positive number, not 0": (finite_queue, (5, 6, 0)),
 }
 
