@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
-from trio_pool import UsageError
+from trio_pool import UsageError, simulate
 from trio_pool.simulate.estimates import batch_means, quantile
 from trio_pool.simulate.traffic import workload
 from trio_pool.simulate.traffic.arrivals import ClosedLoop, Poisson, Recorded
@@ -84,6 +84,11 @@ def test_the_share_that_cancels_is_what_was_asked_for() -> None:
     assert set(column(first(patient), "patience")) == {math.inf}
     assert set(column(first(attrs.evolve(patient, patience=None)), "patience")) == {math.inf}
     assert max(column(first(attrs.evolve(PLAIN, cancelled=1.0)), "patience")) < math.inf
+
+
+def test_who_has_a_patience_needs_no_share() -> None:
+    every = Workload(Poisson(10), PARTS, patience=Uniform(1, 2))
+    assert max(column(first(every), "patience")) <= 2
 
 
 def standardised(values: list[float]) -> list[float]:
@@ -222,6 +227,15 @@ def test_tokens_of_a_trace_begin_anew_where_more_is_asked() -> None:
     assert column(first(Workload(Poisson(1), replayed), 5), "tokens") == [10, 20, 10, 20, 10]
 
 
+def test_the_users_of_a_trace_do_not_march_in_step() -> None:
+    rows = [Row(float(at), 5, at) for at in range(1000)]
+    loop = Workload(ClosedLoop(8, Constant(1.0)), Replayed(Trace(rows), Constant(0.5), Constant(0.1)))
+    draws = [loop.draw(1, f"user {number}") for number in range(8)]
+    begun = [(draw(0.0).tokens, draw(1.0).tokens) for draw in draws]
+    assert len(set(begun)) == 8
+    assert all((after - before) % 1000 == 1 for before, after in begun)
+
+
 def test_the_hour_of_conversations_as_a_workload(conversations: Trace) -> None:
     given = workload.trace(conversations)
     jobs = first(given, 20_000)
@@ -234,6 +248,11 @@ def test_the_hour_of_conversations_as_a_workload(conversations: Trace) -> None:
 
 
 # ---- presets ----
+
+
+def test_presets_are_where_everything_else_is() -> None:
+    assert (simulate.chat, simulate.agent, simulate.trace) == (workload.chat, workload.agent, workload.trace)
+    assert {"chat", "agent", "trace"} <= set(simulate.__all__)
 
 
 def test_chat_has_the_quantiles_of_the_conversations(conversations: Trace) -> None:

@@ -17,7 +17,7 @@ from .traffic.distributions import (
     Pareto,
     Uniform,
 )
-from .traffic.workload import Service, Workload
+from .traffic.workload import Service, Workload, agent, chat, trace
 from .watch import InvariantBroken
 from .world.faults import Blackhole, FinWhileIdle, HalfClose, Refuse, ResetAt, SlowResolve, Stall, Surplus
 from .world.outages import Brownout, Bursts, Outage
@@ -62,6 +62,9 @@ __all__ = [
     "VirtualProvider",
     "Workload",
     "advise",
+    "agent",
+    "chat",
     "compare",
     "sweep",
+    "trace",
 ]

@@ -161,6 +161,8 @@ class Service:
 class Replayed:
     """Answers of the lengths in a trace, in its order; their times, of which a trace has none, are drawn.
 
+    Each user of a closed loop begins at another place in it.
+
     :ivar trace: whose tokens they are.
     :ivar first_byte: seconds to the first byte.
     :ivar seconds_per_token: from one token to the next, the same for all of one answer.
@@ -174,8 +176,10 @@ class Replayed:
         """What a caller's requests ask of a server; endless: after the last the first again."""
         first_bytes = _draws(self.first_byte, seed, f"service first_byte {caller}")
         paces = _draws(self.seconds_per_token, seed, f"service seconds_per_token {caller}")
-        rows = itertools.cycle(self.trace.rows)
-        for row, first_byte, pace in zip(rows, first_bytes, paces, strict=False):
+        rows = self.trace.rows
+        start = chance(seed, f"service place {caller}").randrange(len(rows)) if caller else 0
+        endless = itertools.islice(itertools.cycle(rows), start, None)
+        for row, first_byte, pace in zip(endless, first_bytes, paces, strict=False):
             yield first_byte, row.output_tokens, pace, row.input_tokens
 
     @functools.cached_property
@@ -210,13 +214,13 @@ class Workload:
 
     :ivar arrivals: when requests come.
     :ivar service: how long their answers take.
-    :ivar cancelled: the share of requests whose caller has a patience (0.0).
-    :ivar patience: seconds from the intended start to the cancellation; needed where some are cancelled.
+    :ivar cancelled: the share of requests whose caller has a patience (None: all, if there is one).
+    :ivar patience: seconds from the intended start to the cancellation (None: nobody cancels).
     """
 
     arrivals: Arrivals | ClosedLoop = attrs.field(validator=_arrivals_or_users)
     service: Demands = attrs.field(validator=can("drawn", "a Service"))
-    cancelled: float = attrs.field(default=0.0, validator=SHARE)
+    cancelled: float | None = attrs.field(default=None, validator=attrs.validators.optional(SHARE))
     patience: Distribution | None = attrs.field(default=None, validator=attrs.validators.optional(IS_DISTRIBUTION))
 
     def __attrs_post_init__(self) -> None:
@@ -250,9 +254,10 @@ class Workload:
     def _patiences(self, seed: int, caller: str) -> Iterator[float]:
         if self.patience is None:
             return itertools.repeat(math.inf)
+        share = 1.0 if self.cancelled is None else self.cancelled
         lots = _draws(Uniform(0.0, 1.0), seed, f"cancellations {caller}")
         patiences = _draws(self.patience, seed, f"patience {caller}")
-        return (patience if lot < self.cancelled else math.inf for lot, patience in zip(lots, patiences, strict=False))
+        return (patience if lot < share else math.inf for lot, patience in zip(lots, patiences, strict=False))
 
 
 def trace(
