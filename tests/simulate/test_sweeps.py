@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, cast
 
@@ -83,6 +83,22 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare({"a": SMALL}, seeds=(1, 1), executor=Never())
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: compare({"a": SMALL}, seeds=cast("Any", 5)), "seeds must be at least one, and each another, not 5"),
+        (lambda: compare(cast("Any", {"a": 1}), seeds=(1,)), "'a' must be an Experiment, not 1"),
+        (lambda: sweep(SMALL, cast("Any", {"max_connections": 5}), seeds=(1,)), "'max_connections' must be a list"),
+        (lambda: sweep(SMALL, {"method": "GET"}, seeds=(1,)), "'method' must be a list of values, not 'GET'"),
+        (lambda: sweep(SMALL, {"seed": [1, 2]}, seeds=(1,)), "'seed' is no setting: every setting gets all the seeds"),
+        (lambda: sweep(SMALL, {"replay": ["x"]}, seeds=(1,)), "'replay' is no setting"),
+    ],
+)
+def test_nonsense_is_refused_in_words(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        call()
+
+
 # ---- sweeping ----
 
 
@@ -121,7 +137,7 @@ def test_one_seed_alone_has_the_intervals_of_its_run() -> None:
         ("max_connections", 0, "PoolConfig.max_connections must be a whole number"),
         ("providers.south.concurrency", 3, "none of the 2 members has 'south'"),
         ("providers.2.concurrency", 3, "none of the 2 members has '2'"),
-        ("seed.x", 3, "no int has 'x'"),
+        ("grace.x", 3, "no float has 'x'"),
         ("workload", 3, "Experiment.workload must be a Workload"),
         ("upstream_options.east.priority", 1, "spread leaves no upstreams"),
     ],

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -25,12 +25,13 @@ from .estimates import Interval, mean_interval, paired_difference
 from .experiment import Experiment
 from .paths import changed, no_such
 from .result import Result, Row, unit_of
+from .traffic.distributions import as_tuple
 
 COMPARISON, SWEEP = "trio_pool.simulate.comparison/1", "trio_pool.simulate.sweep/1"
 """The names of the documents that `to_json` gives; their numbers change when a reader would have to."""
 
 CONFIG = frozenset(field.name for field in attrs.fields(PoolConfig) if field.init)
-PARTS = frozenset(field.name for field in attrs.fields(Experiment))
+PARTS = frozenset(field.name for field in attrs.fields(Experiment)) - {"seed", "replay"}
 
 
 Done = Callable[[int, int], None]
@@ -78,9 +79,16 @@ def _with_seeds(experiment: Experiment, seeds: Sequence[int]) -> list[Experiment
 
 
 def _checked(seeds: Sequence[int]) -> tuple[int, ...]:
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise UsageError(f"seeds must be at least one, and each another, not {list(seeds)}")
-    return tuple(seeds)
+    listed = as_tuple(seeds)
+    if not (isinstance(listed, tuple) and listed) or len(set(listed)) < len(listed):
+        raise UsageError(f"seeds must be at least one, and each another, not {seeds!r}")
+    return listed
+
+
+def _values(key: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UsageError(f"the grid's {key!r} must be a list of values, not {values!r}")
+    return tuple(values)
 
 
 # ---- experiments side by side ----
@@ -163,6 +171,9 @@ def compare(
     seeds = _checked(seeds)
     if not experiments:
         raise UsageError("there is nothing to compare: give experiments by name")
+    for name, experiment in experiments.items():
+        if not isinstance(experiment, Experiment):
+            raise UsageError(f"{name!r} must be an Experiment, not {experiment!r}")
     runs = [each for experiment in experiments.values() for each in _with_seeds(experiment, seeds)]
     results = iter(run_all(runs, executor, progress))
     return Comparison(seeds=seeds, results={name: tuple(itertools.islice(results, len(seeds))) for name in experiments})
@@ -241,7 +252,7 @@ def sweep(
     :raises InvariantBroken: in one of them.
     """
     seeds = _checked(seeds)
-    values_of = {key: tuple(values) for key, values in grid.items()}
+    values_of = {key: _values(key, values) for key, values in grid.items()}
     combined = [dict(zip(values_of, values, strict=True)) for values in itertools.product(*values_of.values())]
     if not combined:
         raise UsageError("a key of the grid has no values")
@@ -259,6 +270,8 @@ def with_settings(experiment: Experiment, settings: Mapping[str, Any]) -> Experi
     :raises UsageError: a key is none, or a setting cannot be.
     """
     for key, value in settings.items():
+        if key in ("seed", "replay"):
+            raise UsageError(f"{key!r} is no setting: every setting gets all the seeds, and tells its own command")
         if key.partition(".")[0] not in CONFIG | PARTS:
             raise UsageError(no_such(key, key, "neither PoolConfig nor Experiment", CONFIG | PARTS))
         experiment = changed(experiment, f"config.{key}" if key in CONFIG else key, value)
