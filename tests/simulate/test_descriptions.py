@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import shlex
 from typing import Any
 
@@ -11,7 +12,17 @@ import attrs
 import pytest
 
 from trio_pool import PoolConfig, RetryStrategy
-from trio_pool.simulate import Bursts, Empirical, Experiment, LogNormal, Poisson, Service, VirtualProvider, Workload
+from trio_pool.simulate import (
+    Bursts,
+    Constant,
+    Empirical,
+    Experiment,
+    LogNormal,
+    Poisson,
+    Service,
+    VirtualProvider,
+    Workload,
+)
 from trio_pool.simulate.describe import plain, source
 
 from .plans import CROWDED, QUIET, STORMY
@@ -24,9 +35,10 @@ ODD = Experiment(
     hedging=True,
     sample_every=0.5,
 )
+BEYOND = attrs.evolve(ODD, upstream_options={"west": {"probe": "/\N{GRINNING FACE}'\""}})
 
 
-@pytest.mark.parametrize("experiment", [QUIET, STORMY, CROWDED, ODD])
+@pytest.mark.parametrize("experiment", [QUIET, STORMY, CROWDED, ODD, BEYOND])
 def test_its_source_makes_an_equal_experiment(experiment: Experiment) -> None:
     names: dict[str, Any] = {}
     imports: set[str] = set()
@@ -46,6 +58,23 @@ def test_what_is_as_it_is_by_default_is_not_said() -> None:
 def test_a_command_that_would_be_too_long_is_none() -> None:
     long = attrs.evolve(ODD, workload=attrs.evolve(ODD.workload, service=Service(Empirical([0.1] * 5000))), seed=5)
     assert long.command == "run() of the same Experiment, whose seed is 5"
+
+
+def test_what_no_python_makes_again_has_no_command() -> None:
+    class Local(Constant):
+        """Nobody can import it."""
+
+    class Bare:
+        """No record."""
+
+        mean, squared_cv = 1.0, 0.0
+
+        def sample(self, chance: random.Random) -> float:
+            return chance.random()
+
+    for each in (Local(1.0), Bare()):
+        experiment = attrs.evolve(QUIET, workload=Workload(Poisson(3.0), Service(each)), seed=5)
+        assert experiment.command == "run() of the same Experiment, whose seed is 5"
 
 
 def test_as_data_every_record_tells_its_kind() -> None:

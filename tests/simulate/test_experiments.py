@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import signal
 from collections.abc import Callable
 from random import Random
@@ -35,6 +36,7 @@ from trio_pool.simulate import (
     VirtualProvider,
     Workload,
 )
+from trio_pool.simulate.world.faults import Fault
 from trio_pool.simulate.world.servers import Server
 from trio_pool.urls import Origin
 
@@ -380,13 +382,20 @@ def test_an_error_that_nothing_explains_is_found(monkeypatch: pytest.MonkeyPatch
         ("workload", Poisson(1.0), "Experiment.workload must be a Workload"),
         ("providers", (), "Experiment.providers must be at least one"),
         ("providers", (VirtualProvider(), VirtualProvider()), "each with a name of its own"),
-        ("faults", ("refuse",), "Experiment.faults must be a tuple of Fault"),
+        ("faults", ("refuse",), "Experiment.faults must be a tuple of SlowResolve or Refuse"),
         ("seed", 0.5, "Experiment.seed must be a whole number, not 0.5"),
         ("seconds", 0.0, "Experiment.seconds must be a positive number"),
         ("warm_up", 10.0, "Experiment.warm_up must be less than seconds"),
         ("grace", -1.0, "Experiment.grace"),
         ("sample_every", 0.0, "Experiment.sample_every"),
         ("method", "BREW", "Experiment.method must be 'POST' or 'GET'"),
+        ("faults", (Fault(),), "Experiment.faults must be a tuple of SlowResolve or Refuse"),
+        ("faults", (Refuse(provider="provder"),), r"faults.0.provider must be a provider's name \(provider\), not 'pr"),
+        ("spread", "no", "Experiment.spread must be True or False, not 'no'"),
+        ("hedging", 1, "Experiment.hedging must be True or False, not 1"),
+        ("replay", 5, "Experiment.replay must be a str, not 5"),
+        ("upstream_options", None, "Experiment.upstream_options must be a mapping, not None"),
+        ("upstream_options", {"provider": 3}, r"Experiment.upstream_options\['provider'\] must be a mapping"),
         ("upstream_options", {"nobody": {}}, "'nobody', which is no provider: provider"),
         ("upstream_options", {"provider": {"wieght": 2}}, "did you mean 'weight'"),
         ("upstream_options", {"provider": {"weight": -2}}, "Upstream.weight must be a positive number"),
@@ -396,6 +405,18 @@ def test_an_error_that_nothing_explains_is_found(monkeypatch: pytest.MonkeyPatch
 def test_nonsense_is_refused_in_words(field: str, value: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         attrs.evolve(QUIET, **{field: value})
+
+
+def test_an_experiment_is_a_value() -> None:
+    options: dict[str, Any] = {"red": {"priority": 1}}
+    first = attrs.evolve(CROWDED, spread=False, upstream_options=options)
+    options["red"]["priority"] = 2
+    second = attrs.evolve(first, upstream_options=options)
+    assert first != second
+    assert len({first, second, pickle.loads(pickle.dumps(first))}) == 2
+    assert first.upstream_options == {"red": {"priority": 1}}
+    with pytest.raises(TypeError):
+        first.upstream_options["red"]["priority"] = 3  # type: ignore[index]  # it cannot be changed
 
 
 def test_hosts_that_are_asked_in_turn_are_no_upstreams() -> None:

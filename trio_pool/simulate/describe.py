@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,13 @@ MOST = 100
 """Members of a sequence that are told one by one; of a longer one, such as a trace, only their number is."""
 
 
+_LITERALS = (str, bytes, int, float, set, frozenset, type(None))
+
+
+class NoSource(ValueError):
+    """There is no Python that makes a value."""
+
+
 def source(value: Any, imports: set[str]) -> str:
     """The Python expression that makes a value: records, enums, and what they are made of.
 
@@ -21,6 +27,7 @@ def source(value: Any, imports: set[str]) -> str:
 
     :param value: of records, enums, tuples, mappings, numbers and text.
     :param imports: the import statements that it needs are added here.
+    :raises NoSource: there is an object of another kind in it, or of a class that cannot be imported.
     """
     if attrs.has(type(value)):
         return _record(value, imports)
@@ -33,7 +40,9 @@ def source(value: Any, imports: set[str]) -> str:
         return "(" + "".join(f"{source(each, imports)}, " for each in value).rstrip() + ")"
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    if not isinstance(value, _LITERALS):
+        raise NoSource(f"nothing makes {value!r} again")
+    return repr(value)
 
 
 def _record(value: Any, imports: set[str]) -> str:
@@ -43,6 +52,8 @@ def _record(value: Any, imports: set[str]) -> str:
 
 
 def _import_of(kind: type) -> str:
+    if kind.__module__ == "__main__" or kind.__qualname__ != kind.__name__:
+        raise NoSource(f"{kind.__qualname__} cannot be imported")
     return f"from {kind.__module__} import {kind.__name__}"
 
 

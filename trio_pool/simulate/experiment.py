@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import attrs
@@ -15,15 +15,15 @@ from .. import checks
 from ..config import PoolConfig
 from ..errors import UsageError
 from ..upstreams import Upstream
-from .checks import all_of, is_a, one_of
-from .describe import source
+from .checks import all_of, is_a, one_of, truth
+from .describe import NoSource, source
 from .paths import no_such
 from .result import Result
 from .run import Progress, Run
 from .traffic.arrivals import length_of
 from .traffic.distributions import as_tuple
 from .traffic.workload import Workload
-from .world.faults import Fault
+from .world.faults import KINDS, Fault
 from .world.provider import VirtualProvider
 
 SECONDS = 60.0
@@ -41,15 +41,56 @@ OPTIONS = frozenset(field.name for field in attrs.fields(Upstream)) - {"base_url
 """What may be said of an upstream: where it is and what it is called are known, and nobody asks for keys."""
 
 
-def _as_mappings(options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {name: dict(each) for name, each in options.items()}
+class Options(Mapping[str, Any]):
+    """A mapping that stays as it is, so that it can be part of a value.
+
+    :param members: what is in it; mappings among them become such ones too.
+    """
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        self._members = {
+            key: Options(cast("Mapping[str, Any]", each)) if isinstance(each, Mapping) else each
+            for key, each in members.items()
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        return self._members[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._members))  # what they are may have no hash
+
+    def __repr__(self) -> str:
+        return repr(self._members)
+
+
+def _as_options(options: Any) -> Any:
+    return Options(options) if isinstance(options, Mapping) else options
+
+
+def _are_options(_: object, attribute: attrs.Attribute[Any], options: object) -> None:
+    if not isinstance(options, Options):
+        raise UsageError(f"Experiment.{attribute.name} must be a mapping, not {options!r}")
+    for name, each in options.items():
+        if not isinstance(each, Options):
+            raise UsageError(
+                f"Experiment.{attribute.name}[{name!r}] must be a mapping of Upstream's fields, not {each!r}"
+            )
 
 
 @attrs.frozen
 class Experiment:
     """What is asked of which pool, and of which providers behind it. Times are in seconds, virtual ones.
 
-    Experiments that differ only in `config`, `providers` or `faults` have the same requests, at the same times.
+    Experiments that differ only in `config`, `providers` or `faults` have the same requests, at the same times. Users
+    in a closed loop ask for the same, but when they do depends on the answers.
 
     :ivar config: the pool's.
     :ivar workload: who asks for what, and when.
@@ -77,26 +118,32 @@ class Experiment:
     providers: tuple[VirtualProvider, ...] = attrs.field(
         default=(VirtualProvider(),), converter=as_tuple, validator=all_of(VirtualProvider)
     )
-    faults: tuple[Fault, ...] = attrs.field(default=(), converter=as_tuple, validator=all_of(Fault))
+    faults: tuple[Fault, ...] = attrs.field(default=(), converter=as_tuple, validator=all_of(*KINDS))
     seed: int = attrs.field(default=0, validator=WHOLE)
     seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(checks.POSITIVE))
     warm_up: float = attrs.field(default=0.0, validator=checks.NOT_NEGATIVE)
     upstream_options: Mapping[str, Mapping[str, Any]] = attrs.field(
-        factory=cast("Any", dict), converter=_as_mappings, kw_only=True
+        factory=cast("Any", dict), converter=_as_options, validator=_are_options, kw_only=True
     )
-    spread: bool = attrs.field(default=False, kw_only=True)
+    spread: bool = attrs.field(default=False, validator=truth, kw_only=True)
     method: str = attrs.field(default="POST", validator=one_of(*METHODS), kw_only=True)
-    hedging: bool = attrs.field(default=False, kw_only=True)
+    hedging: bool = attrs.field(default=False, validator=truth, kw_only=True)
     grace: float = attrs.field(default=600.0, validator=checks.NOT_NEGATIVE, kw_only=True)
     sample_every: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(checks.POSITIVE), kw_only=True
     )
-    replay: str = attrs.field(default="", eq=False, kw_only=True)
+    replay: str = attrs.field(default="", validator=is_a(str), eq=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         names = [provider.name for provider in self.providers]
         if not names or len(set(names)) < len(names):
             raise UsageError(f"Experiment.providers must be at least one, each with a name of its own, not {names}")
+        for place, fault in enumerate(self.faults):
+            if fault.provider not in (None, *names):
+                path = f"faults.{place}.provider"
+                raise UsageError(
+                    f"Experiment.{path} must be a provider's name ({', '.join(names)}), not {fault.provider!r}"
+                )
         if self.warm_up >= self.length:
             raise UsageError(f"Experiment.warm_up must be less than seconds ({self.length:g}), not {self.warm_up:g}")
         unknown = sorted(self.upstream_options.keys() - set(names))
@@ -131,13 +178,16 @@ class Experiment:
 
     @property
     def command(self) -> str:
-        """What runs this experiment again: a command line, where that is not too long."""
+        """What runs this experiment again: a command line, where there is one that is not too long."""
         if self.replay:
             return self.replay.replace("{seed}", str(self.seed))
         imports: set[str] = set()
-        made = source(self, imports)
+        try:
+            made = source(self, imports)
+        except NoSource:
+            made = ""
         code = "; ".join([*sorted(imports), f"print({made}.run())"])
-        if len(code) > LONGEST_COMMAND:
+        if not made or len(code) > LONGEST_COMMAND:
             return f"run() of the same Experiment, whose seed is {self.seed}"
         return f"python -c {shlex.quote(code)}"
 

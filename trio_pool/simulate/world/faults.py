@@ -130,6 +130,8 @@ class Surplus(Fault):
 OF_RESOLVING = (SlowResolve,)
 OF_DIALLING = (Refuse, Blackhole)
 OF_RESPONSES = (ResetAt, HalfClose, Stall, FinWhileIdle, Surplus)
+KINDS: tuple[type[Fault], ...] = (*OF_RESOLVING, *OF_DIALLING, *OF_RESPONSES)
+"""All that can strike; `Fault` and `AtByte` alone do nothing."""
 
 F = TypeVar("F", bound=Fault)
 
