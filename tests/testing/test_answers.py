@@ -302,6 +302,14 @@ async def test_several_upstreams(autojump_clock: MockClock) -> None:
         {"status_code": 1000},
         {"status_code": "200"},
         {"delay": -1},
+        {"delay": "2"},
+        {"delay": None},
+        {"delay": True},
+        {"stream": b"text"},
+        {"stream": "text"},
+        {"stream": 5},
+        {"events": "text"},
+        {"events": {"text": "Hel"}},
         {"times": 0},
         {"times": 1.5},
         {"times": True},
@@ -313,6 +321,8 @@ def test_an_answer_that_cannot_be_is_refused_when_it_is_added(options: dict[str,
 
 
 def test_other_values_that_cannot_be_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"Cut\.RESET, not with 'reset'"):
+        CannedNetwork().get(URL).fail("reset")  # type: ignore[arg-type]  # what a test would have taken for a reset
     with pytest.raises(UsageError):
         CannedNetwork().get(URL).fail(Cut.END, times=-1)
     with pytest.raises(UsageError):

@@ -6,7 +6,7 @@ import enum
 import http
 import json as json_module
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import h11
@@ -60,22 +60,23 @@ class Answer(Supply):
 
     :param times: how many requests it is for.
     :param steps: what is said, in order.
-    :raises UsageError: a pause is negative, or it is no HTTP/1.1.
+    :raises UsageError: a pause is no number of seconds, or it is no HTTP/1.1.
     """
 
     def __init__(self, times: float, *steps: Step) -> None:
         super().__init__(times)
+        for step in steps:
+            if not isinstance(step, (h11.Event, Cut)):
+                _check_pause(step)
         self._steps = steps
         server = h11.Connection(h11.SERVER)
         server.receive_data(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         while not isinstance(server.next_event(), h11.EndOfMessage):
             pass
         try:
-            wire = self.laid_out(server, is_head=False)
+            self.laid_out(server, is_head=False)
         except h11.LocalProtocolError as error:
             raise UsageError(f"the answer is no HTTP/1.1: {error}") from None
-        if any(isinstance(piece, (int, float)) and not piece >= 0 for piece in wire):
-            raise UsageError("a delay or a pause in an answer is a number of seconds, from 0")
 
     def laid_out(self, server: h11.Connection, is_head: bool) -> list[Piece]:
         """Its steps as they go over the wire.
@@ -90,6 +91,11 @@ class Answer(Supply):
             elif not (is_head and isinstance(step, h11.Data)) and (said := server.send(step)):
                 wire.append(said)
         return wire
+
+
+def _check_pause(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise UsageError(f"a delay or a pause in an answer is a number of seconds, from 0, not {value!r}")
 
 
 def make(times: float, delay: float, status_code: int, headers: HeaderTypes, **body: Any) -> Answer:
@@ -131,8 +137,15 @@ def _of_content(content: Any) -> tuple[list[Piece], RawHeaders]:
     raise UsageError(f"content must be bytes or text, not {type(content).__name__}")
 
 
+def _each(name: str, values: Any) -> list[Any]:
+    """The members; of what has others than a test means (the bytes of a text, the keys of a mapping) there are none."""
+    if isinstance(values, (str, bytes, bytearray, Mapping)) or not isinstance(values, Iterable):
+        raise UsageError(f"{name} must be a list, or another iterable, not {type(values).__name__}")
+    return list(values)
+
+
 def _of_stream(stream: Iterable[Any]) -> tuple[list[Piece], RawHeaders]:
-    pieces = list(stream)
+    pieces = _each("stream", stream)
     for place, piece in enumerate(pieces, 1):
         if isinstance(piece, bool) or not isinstance(piece, (bytes, int, float, Cut)):
             raise UsageError(f"a stream is made of bytes, numbers and a Cut, not of {type(piece).__name__}")
@@ -143,7 +156,7 @@ def _of_stream(stream: Iterable[Any]) -> tuple[list[Piece], RawHeaders]:
 
 def _of_events(events: Iterable[Any]) -> tuple[list[Piece], RawHeaders]:
     is_piece = {int, float, Cut}
-    pieces, _ = _of_stream([event if type(event) in is_piece else _written(event) for event in events])
+    pieces, _ = _of_stream([event if type(event) in is_piece else _written(event) for event in _each("events", events)])
     return pieces, [(b"Content-Type", b"text/event-stream")]
 
 

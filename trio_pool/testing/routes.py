@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
+from ..errors import UsageError
 from ..headers import Headers, HeaderTypes
 from ..urls import target_of
 from .answers import Answer, Cut, make
@@ -106,8 +107,10 @@ class Route:
         :param cut: what happens instead.
         :param delay: seconds before it does (0.0).
         :param times: how many requests it is for (1); `math.inf` for all that come.
-        :raises UsageError: `delay` or `times` is none.
+        :raises UsageError: `cut`, `delay` or `times` is none.
         """
+        if not isinstance(cut, Cut):
+            raise UsageError(f"an answer fails with a Cut, such as Cut.RESET, not with {cut!r}")
         self._answers.append(Answer(times, delay, cut))
         return self
 
