@@ -1,4 +1,4 @@
-"""Intervals against published tables, and against how often they contain the truth; means over time; Little's law."""
+"""Intervals against published tables, and against how often they contain the truth, in queues too."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_pool import UsageError
+from trio_pool import UsageError, sizing
+from trio_pool.simulate.advisor.queueing import waits
 from trio_pool.simulate.estimates import (
+    UNKNOWN,
     Interval,
-    LittlesLaw,
-    TimeMean,
     batch_means,
+    batch_quantile,
     mean_interval,
     paired_difference,
     quantile,
     quantile_interval,
+    share_interval,
     student_t,
 )
 
@@ -82,6 +84,54 @@ def test_a_million_samples_are_no_harder() -> None:
     assert interval.estimate == 989_999
     assert interval.low == pytest.approx(990_000 - 1.96 * math.sqrt(9900), abs=3)
     assert interval.high == pytest.approx(990_000 + 1.96 * math.sqrt(9900), abs=3)
+
+
+def served(seed: str, servers: int, load: float, seconds: float) -> list[float]:
+    """The waits of an M/M/c queue with a mean service time of 1, once a tenth of the time has passed."""
+    chance = random.Random(seed)
+    starts = list(itertools.takewhile(lambda at: at < seconds, arrivals(chance, load)))
+    found = waits(((at, chance.expovariate(1.0)) for at in starts), servers)
+    return [wait for at, wait in zip(starts, found, strict=True) if at >= seconds / 10]
+
+
+def arrivals(chance: random.Random, rate: float) -> Iterator[float]:
+    at = 0.0
+    while True:
+        at += chance.expovariate(rate)
+        yield at
+
+
+QUEUES = {"5 servers, 70 % busy": (5, 3.5, 600.0), "5, 90 %": (5, 4.5, 1200.0), "20, 90 %": (20, 18.0, 300.0)}
+SEEDS = 100
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("queue", QUEUES)
+def test_quantiles_of_waits_in_a_queue_are_covered(queue: str, share: float) -> None:
+    servers, load, seconds = QUEUES[queue]
+    may_wait = sizing.erlang_c(servers, load)
+    truth = max(math.log(may_wait / (1 - share)) / (servers - load), 0.0)
+    covered = independent = 0
+    for seed in range(SEEDS):
+        values = served(f"{queue} {seed}", servers, load, seconds)
+        ordered = sorted(values)
+        covered += batch_quantile(values, ordered, share).holds(truth)
+        independent += quantile_interval(ordered, share).holds(truth)
+    assert covered >= 0.8 * SEEDS
+    assert covered >= independent
+    if truth:
+        assert independent < 0.6 * SEEDS  # which is why
+
+
+def test_values_that_are_not_known_to_end_make_no_end() -> None:
+    values = [1.0, 2.0, math.inf] * 40
+    ordered = sorted(values)
+    assert batch_quantile(values, ordered, 0.9) == Interval(math.inf, math.inf, math.inf)
+    half = batch_quantile(values, ordered, 0.5)
+    assert (half.estimate, half.low, half.high) == (2.0, 2.0, 2.0)
+    assert batch_quantile(values, ordered, 0.66).high == math.inf
+    assert batch_quantile([1.0] * 50, [1.0] * 50, 0.99).high == math.inf  # too few to tell
+    assert batch_quantile([1.0], [1.0], 0.5) == Interval(1.0, -math.inf, math.inf)
 
 
 # ---- Student's t ----
@@ -148,6 +198,37 @@ def test_one_value_tells_nothing_of_its_error() -> None:
     assert mean_interval([3.0]) == Interval(3.0, -math.inf, math.inf)
 
 
+def test_what_could_not_be_measured_is_left_out() -> None:
+    assert mean_interval([1.0, math.nan, 2.0, 3.0]) == mean_interval([1.0, 2.0, 3.0])
+    assert str(mean_interval([math.nan, math.nan])) == str(UNKNOWN)
+    assert paired_difference([1.0, math.nan, 1.0], [2.0, 2.0, 3.0]) == mean_interval([1.0, 2.0])
+
+
+def test_one_value_without_end_makes_a_mean_without_end() -> None:
+    assert mean_interval([1.0, 2.0, math.inf]) == Interval(math.inf, -math.inf, math.inf)
+    assert mean_interval([math.inf, math.inf]) == Interval(math.inf, math.inf, math.inf)
+    assert str(paired_difference([math.inf] * 2, [math.inf] * 2)) == str(UNKNOWN)
+    assert paired_difference([math.inf, math.inf], [1.0, 1.0]).estimate == -math.inf
+
+
+def test_what_never_happened_may_yet() -> None:
+    never = share_interval([0.0] * 5, 4500)
+    assert never.estimate == never.low == 0
+    assert never.high == pytest.approx(3 / 4500, rel=0.01)
+    assert (1 - never.high) ** 4500 == pytest.approx(0.05)
+    always = share_interval([1.0] * 5, 4500)
+    assert 1 - always.low == pytest.approx(never.high)
+    assert always.high == 1
+
+
+def test_shares_are_shares() -> None:
+    assert mean_interval([0.0, 0.0, 0.1]).low < 0
+    assert share_interval([0.0, 0.0, 0.1], 30).low == 0
+    assert share_interval([1.0, 1.0, 0.9], 30).high == 1
+    assert share_interval([0.4, 0.5, 0.6], 30) == mean_interval([0.4, 0.5, 0.6])
+    assert str(share_interval([math.nan], 0)) == str(UNKNOWN)
+
+
 def test_pairs_drop_what_both_sides_share() -> None:
     chance = random.Random(3)
     weather = [chance.gauss(50, 10) for _ in range(20)]
@@ -183,32 +264,3 @@ def test_nonsense_is_refused(sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
         NONSENSE[sentence]()
     assert str(caught.value) == f"{sentence}."
-
-
-# ---- over time ----
-
-
-def test_a_mean_over_time_weighs_by_how_long() -> None:
-    level = TimeMean(10.0, 2)
-    assert level.mean(10.0) == 2
-    level.set(13.0, 5)
-    level.set(14.0, 0)
-    assert (level.value, level.most) == (0, 5)
-    assert level.mean(14.0) == pytest.approx((3 * 2 + 1 * 5) / 4)
-    assert level.mean(20.0) == pytest.approx((3 * 2 + 1 * 5) / 10)
-
-
-@given(st.lists(st.tuples(st.floats(0, 50), st.floats(0.01, 50)), min_size=1, max_size=30))
-def test_littles_law_holds_for_any_visits(visits: list[tuple[float, float]]) -> None:
-    """Whoever comes and stays, in a window that begins and ends empty: number = rate · time."""
-    steps = sorted([(at, 1) for at, _ in visits] + [(at + stay, -1) for at, stay in visits])
-    level = TimeMean()
-    for at, change in steps:
-        level.set(at, level.value + change)
-    law = LittlesLaw(level.mean(200), len(visits) / 200 * fmean(stay for _, stay in visits))
-    assert law.error < 1e-9
-
-
-def test_a_wrong_count_breaks_littles_law() -> None:
-    assert LittlesLaw(2.0, 1.0).error == LittlesLaw(1.0, 2.0).error == 0.5
-    assert LittlesLaw(0, 0).error == 0

@@ -77,6 +77,7 @@ def swept() -> Sweep:
         (1.0712, "", "1.071"),
         (10, "", "10"),
         (math.nan, "s", "-"),
+        (math.inf, "s", "never"),
     ],
 )
 def test_a_figure_has_its_unit(value: float, unit: str, text: str) -> None:
@@ -93,6 +94,8 @@ def test_a_figure_has_its_unit(value: float, unit: str, text: str) -> None:
         (Interval(3.0, 3.0, 3.0), "", "3"),
         (Interval(3.0, -math.inf, math.inf), "", "3.000"),
         (Interval(math.nan, math.nan, math.nan), "s", "-"),
+        (Interval(2.0, 1.5, math.inf), "s", "2.00 s (1.50 or more)"),
+        (Interval(math.inf, 1.5, math.inf), "s", "never"),
     ],
 )
 def test_an_interval_stands_behind_its_figure(interval: Interval, unit: str, text: str) -> None:
@@ -105,6 +108,8 @@ def test_an_interval_stands_behind_its_figure(interval: Interval, unit: str, tex
         (Interval(0.05, 0.04, 0.06), "share", "+5.00 points (+4.00 to +6.00)"),
         (Interval(-0.2, -0.3, 0.1), "s", "-200 ms (-300 to +100), may be chance"),
         (Interval(0.0, 0.0, 0.0), "s", "-"),
+        (Interval(math.inf, math.inf, math.inf), "s", "to never"),
+        (Interval(-math.inf, -math.inf, math.inf), "s", "from never, may be chance"),
     ],
 )
 def test_a_difference_has_a_sign_and_says_if_it_may_be_none(interval: Interval, unit: str, text: str) -> None:
@@ -124,22 +129,29 @@ def test_figures_have_a_column_for_each_experiment() -> None:
     small, large = (column(table, name) for name in scenario().cases)
     assert small["requests"] == large["requests"]
     assert small["timeout"].endswith(")")
-    assert large["timeout"] == "0.00 %"
+    assert large["timeout"].startswith("0.00 % (0.00 to ")
     assert "status" not in small  # of which there was none
     assert not any("latency" in name for name in small)
 
 
 def test_times_have_a_row_for_each_experiment_and_time() -> None:
     table = tables.of_times(compared().results)
-    assert [row[:2] for row in table.rows][:3] == [(DOCUMENT["base"], time) for time in tables.TIMES]
-    assert len(table.rows) == 6
-    assert re.fullmatch(r"\d+ ms \(\d+ to [\d,]+\)", column(table, "p50")["large latency"])
+    assert [row[:2] for row in table.rows][:3] == [
+        (DOCUMENT["base"], f"{time} of the answered") for time in ("wait", "first byte", "latency")
+    ]
+    assert len(table.rows) == 8
+    assert re.fullmatch(r"\d+ ms \(\d+ to [\d,]+\)", column(table, "p50")["large latency of the answered"])
+    assert column(table, "p99")["large latency of all"] == column(table, "p99")["large latency of the answered"]
+    assert column(table, "p99")[f"{DOCUMENT['base']} latency of all"] == "never"
+    assert column(table, "mean")["large latency of all"] == "-"
 
 
 def test_a_first_byte_that_is_the_last_is_not_told_twice() -> None:
     whole = parse({**DOCUMENT, "workload": {**DOCUMENT["workload"], "service": {"first_byte": 0.1}}, "variants": {}})
     results = compare({"whole": next(iter(whole.cases.values())).experiment}, seeds=[0]).results
-    assert [row[1] for row in tables.of_times(results).rows] == ["wait", "latency"]
+    assert [row[1] for row in tables.of_times(results).rows] == [
+        "wait of the answered", "latency of the answered", "latency of all"
+    ]  # fmt: skip
 
 
 def test_differences_are_told_of_all_but_the_first() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from trio_pool import PoolConfig
 from trio_pool.simulate import Constant, Experiment, Recorded, Service, VirtualProvider, Workload
+from trio_pool.simulate.record import Record
 from trio_pool.simulate.result import COUNTS, FORMAT, cause_of, unit_of
 
 from .plans import CROWDED, QUIET, STORMY
@@ -77,6 +78,11 @@ def test_figures_and_rows_tell_the_same() -> None:
         figures[cause].estimate for cause in ("answered", "refused", "timeout", "error", "cancelled")
     ) == pytest.approx(1)
     assert [unit_of(name) for name in ("answered", "requests", "wait p99")] == ["share", "", "s"]
+
+
+def test_asking_for_the_history_does_not_change_it() -> None:
+    record = Record((0.0, 1.0))
+    assert record.history("world") == record.history("world") != record.history("another")
 
 
 def test_the_document_is_json_and_keeps_its_form() -> None:

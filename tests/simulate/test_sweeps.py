@@ -27,7 +27,7 @@ from trio_pool.simulate import (
     sweep,
 )
 from trio_pool.simulate.paths import changed
-from trio_pool.simulate.sweep import with_settings
+from trio_pool.simulate.sweep import Sweep, summary, with_settings
 
 SMALL = Experiment(
     PoolConfig(max_connections_per_host=4),
@@ -66,6 +66,28 @@ def test_no_difference_is_none() -> None:
     compared = compare({"a": SMALL, "b": SMALL}, seeds=(1, 2, 3))
     assert all(each.estimate == each.low == each.high == 0 for name, each in compared.differences("b").items())
     assert compared.rows()["b"][0][:2] == ("requests", 0)
+
+
+def test_a_seed_in_which_nobody_was_answered_costs_no_result() -> None:
+    short = attrs.evolve(SMALL, workload=attrs.evolve(SMALL.workload, arrivals=Poisson(1.0)), seconds=0.7)
+    results = [attrs.evolve(short, seed=seed).run() for seed in range(6)]
+    assert {result.requests == 0 for result in results} == {True, False}
+    known = [each.figures()["wait mean"].estimate for each in results if each.answered]
+    assert summary(results)["wait mean"].estimate == pytest.approx(sum(known) / len(known))
+    compared = compare({"a": short, "b": short}, seeds=range(6))
+    assert compared.differences("b")["wait mean"].estimate == 0
+    json.loads(compared.to_json())
+
+
+def test_what_happened_with_no_seed_may_with_another() -> None:
+    refused = compare({"a": SMALL}, seeds=(1, 2, 3)).summary("a")["refused"]
+    assert (refused.estimate, refused.low) == (0, 0)
+    assert 0 < refused.high < 0.02
+
+
+def test_many_settings_and_seeds_are_told_one_by_one() -> None:
+    swept = Sweep(experiment=SMALL, grid={"seconds": tuple(range(1, 200))}, seeds=(0,), points=())
+    assert swept.document()["grid"] == {"seconds": list(range(1, 200))}
 
 
 def test_a_comparison_as_a_document() -> None:

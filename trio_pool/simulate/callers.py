@@ -156,7 +156,6 @@ class Callers:
             if isinstance(error, self._impossible):
                 self._watch.fail(f"a request failed by what cannot happen here: {error}", error)
             visit.attempts = error.attempts or visit.attempts
-            visit.tries = len(visit.attempts) or visit.tries
             return type(error).__name__
         except Exception as error:
             self._watch.fail(f"a request failed by what is no error of this library: {type(error).__name__}", error)
@@ -170,12 +169,12 @@ class Callers:
     def _note(self, visit: Visit, response: Response) -> None:
         """The answer has begun."""
         visit.first_byte = trio.current_time()
-        visit.attempts = response._attempts
-        visit.tries = len(visit.attempts) or 1
+        visit.attempts = response.attempts
         visit.host = response.request.origin.host
         timings = response.timings
-        visit.wait = timings.waited + sum(attempt.waited for attempt in visit.attempts)
         started = response._exchange.started_at
+        visit.wait = started - visit.job.at
+        visit.is_reused = timings.reused
         self._watch.served(visit.host, response._asked_at, started, is_reused=timings.reused)
         if timings.reused and timings.waited > self._patience:
             self._watch.fail(f"request {visit.number} got a connection after {timings.waited:.6f} s, which is too late")

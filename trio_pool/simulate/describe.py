@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 MOST = 100
-"""Members of a sequence that are told one by one; of a longer one, such as a trace, only their number is."""
+"""Measured values of a record, such as a trace's, that are told one by one; of more, only their number is."""
 
 
 _LITERALS = (str, bytes, int, float, set, frozenset, type(None))
@@ -80,7 +80,7 @@ def plain(value: Any) -> Any:
     """
     if attrs.has(type(value)):
         fields = [field.name for field in attrs.fields(type(value)) if field.init]
-        return {"kind": type(value).__name__, **{name: plain(getattr(value, name)) for name in fields}}
+        return {"kind": type(value).__name__, **{name: _field(getattr(value, name)) for name in fields}}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -92,5 +92,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         value = sorted(value)
     if isinstance(value, (tuple, list)):
-        return [plain(each) for each in value] if len(value) <= MOST else f"<{len(value)} values>"
+        return [plain(each) for each in value]
     return str(value)
+
+
+def _field(value: Any) -> Any:
+    """What a record has. Records in it are not many; values may be as many as were measured."""
+    is_long = isinstance(value, tuple) and len(value) > MOST and not attrs.has(type(value[0]))
+    return f"<{len(value)} values>" if is_long else plain(value)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 
 import attrs
 
 from ..checks import COUNT, Rule
 from ..errors import UsageError
+
+BATCHES = 8
+"""Of a run, for a quantile: fewer are longer, and depend less on each other."""
 
 BETWEEN = Rule("a number between 0 and 1", lambda value: 0 < value < 1)
 
@@ -39,6 +42,10 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.estimate:.4g} ({self.low:.4g} to {self.high:.4g})"
+
+
+UNKNOWN = Interval(math.nan, math.nan, math.nan)
+"""Stands for what could not be measured."""
 
 
 # ---- quantiles ----
@@ -132,18 +139,47 @@ def _within(angle: float, degrees: int) -> float:
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """The mean of what independent values come from, such as one figure from each of several seeds.
 
-    By Student's t, so exact for normal values, and good for means of many things.
+    By Student's t, so exact for normal values, and good for means of many things. Where all values are equal it has no
+    width, and knows nothing of what did not happen; of shares see `share_interval`.
 
-    :param values: at least one; one alone tells nothing of how far it may be off.
+    :param values: at least one; one alone tells nothing of how far it may be off. A value that could not be measured
+        (`math.nan`) is left out; of none but such, all is `math.nan`. One that is infinite makes the mean infinite.
     :raises UsageError: for none, or a confidence that is none.
     """
     BETWEEN.check("confidence", confidence)
     COUNT.check("the number of values", len(values))
-    mean = fmean(values)
-    if len(values) == 1:
+    known = [value for value in values if not math.isnan(value)]
+    if not known:
+        return UNKNOWN
+    mean = sum(known) / len(known)
+    if len(known) == 1:
         return Interval(mean, -math.inf, math.inf)
-    half = student_t(len(values) - 1, confidence) * stdev(values, mean) / math.sqrt(len(values))
+    if min(known) == max(known):
+        return Interval(known[0], known[0], known[0])
+    if not math.isfinite(mean):
+        return Interval(mean, -math.inf, math.inf)
+    variance = sum((value - mean) ** 2 for value in known) / (len(known) - 1)
+    half = student_t(len(known) - 1, confidence) * math.sqrt(variance / len(known))
     return Interval(mean, mean - half, mean + half)
+
+
+def share_interval(shares: Sequence[float], trials: int, confidence: float = 0.95) -> Interval:
+    """The mean of shares, such as one from each of several seeds. No end is beyond 0 or 1.
+
+    Where it happened never, or always, the shares' spread says nothing. Then how often it may yet is bounded by the
+    number of trials: by 3 in that many, for 95 % (Hanley and Lippman-Hand, "If nothing goes wrong, is everything all
+    right?", 1983). That takes the trials for independent.
+
+    :param shares: as for `mean_interval`.
+    :param trials: of which those are shares, together.
+    :raises UsageError: as `mean_interval`.
+    """
+    mean = mean_interval(shares, confidence)
+    low, high = max(mean.low, 0.0), min(mean.high, 1.0)
+    if mean.estimate in (0, 1) and trials:
+        unseen = 1 - (1 - confidence) ** (1 / trials)
+        low, high = (0.0, unseen) if mean.estimate == 0 else (1 - unseen, 1.0)
+    return Interval(mean.estimate, low, high)
 
 
 def paired_difference(before: Sequence[float], after: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -151,6 +187,8 @@ def paired_difference(before: Sequence[float], after: Sequence[float], confidenc
 
     With the same seeds on both sides most of the noise is the same on both, and drops out.
 
+    :param before: on one side. A pair of which one could not be measured is left out, as by `mean_interval`.
+    :param after: on the other.
     :raises UsageError: for sequences of different lengths, or empty ones.
     """
     if len(before) != len(after):
@@ -175,52 +213,55 @@ def batch_means(values: Sequence[float], batches: int = 20, confidence: float = 
     return mean_interval([fmean(values[start : start + size]) for start in starts], confidence)
 
 
-# ---- over time ----
+def batch_quantile(
+    values: Sequence[float],
+    ordered: Sequence[float],
+    share: float,
+    batches: int = BATCHES,
+    confidence: float = 0.95,
+) -> Interval:
+    """A quantile of what correlated values of one run come from.
 
+    How far the share of values below the estimate may be off is told by its means in long batches; that share more and
+    less make the ends. They are never within those of `quantile_interval`, which long batches cannot see.
 
-class TimeMean:
-    """The mean of something that changes in steps, weighted by how long it was at each.
-
-    :param now: when it begins.
-    :param value: what it is then.
+    :param values: in the order in which they came, at least one.
+    :param ordered: the same, smallest first.
+    :param share: which quantile, between 0 and 1.
+    :param batches: how many, at least 1; fewer if there are not so many values.
+    :param confidence: about the probability that the interval contains it: less, where a batch is no longer than the
+        values depend on each other.
+    :raises UsageError: as `quantile_interval` and `batch_means`.
     """
+    least = quantile_interval(ordered, share, confidence)
+    most = max(
+        _half_width([value <= least.estimate for value in values], batches, confidence),
+        _half_width([value < least.estimate for value in values], batches, confidence),
+    )
+    low = quantile(ordered, share - most) if share > most else -math.inf
+    high = quantile(ordered, share + most) if share + most <= 1 else math.inf
+    return Interval(least.estimate, min(low, least.low), max(high, least.high))
 
-    def __init__(self, now: float = 0.0, value: float = 0.0) -> None:
-        self.value = value
-        self.most = value
-        self._began = now
-        self._since = now
-        self._area = 0.0
 
-    def set(self, now: float, value: float) -> None:
-        """From now on it is this."""
-        self._area += self.value * (now - self._since)
-        self._since = now
-        self.value = value
-        self.most = max(self.most, value)
+def _half_width(values: Sequence[float], batches: int, confidence: float) -> float:
+    interval = batch_means(values, batches, confidence)
+    return interval.high - interval.estimate
 
-    def mean(self, now: float) -> float:
-        """The mean until now; at its very beginning, what it is."""
-        if now == self._began:
-            return self.value
-        return (self._area + self.value * (now - self._since)) / (now - self._began)
+
+# ---- Little's law ----
 
 
 @attrs.frozen
 class LittlesLaw:
     """The mean number in a system is the rate of arrivals times the mean time in it (Little, 1961).
 
-    It holds for every system that begins and ends empty. Where the two sides differ, somebody was counted wrongly.
+    It holds exactly where the system is empty when the window begins and ends. Else those who are in it at either end
+    are in one of the two and not in the other, by what is left of their time: of the load of a short window that is a
+    good part, and in a line that grows all of it.
 
-    :ivar in_system: the mean number, weighted by time.
-    :ivar expected: the rate times the mean time.
+    :ivar in_system: the mean number inside the window, weighted by time, whenever they came.
+    :ivar expected: the rate of those who came in the window, times the mean of their whole time.
     """
 
     in_system: float
     expected: float
-
-    @property
-    def error(self) -> float:
-        """The difference of the two sides, as a share of the larger."""
-        larger = max(self.in_system, self.expected)
-        return abs(self.in_system - self.expected) / larger if larger else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable
@@ -26,6 +27,11 @@ CANCELLED = "cancelled"
 
 UNFINISHED = "unfinished"
 """It was still under way when the experiment's time was over."""
+
+LEFT = math.nan
+"""Stands for the latency of a request that its caller gave up: nobody knows what it would have been."""
+
+SERVED = Kind.SERVED.value
 
 
 class Load(NamedTuple):
@@ -72,21 +78,23 @@ class Visit:
     :ivar job: what it wants.
     :ivar number: its number in the experiment, from 0.
     :ivar scope: around all of it.
-    :ivar wait: seconds in lines and in pauses between attempts, once it is answered.
+    :ivar place: among all that count; -1 for one that does not.
+    :ivar wait: seconds until the exchange began that has its answer.
     :ivar first_byte: when its answer began, by trio's clock.
-    :ivar tries: attempts that were made, as far as they are known.
-    :ivar attempts: what is known of each; none, where the first was the only one.
-    :ivar host: that answered.
+    :ivar is_reused: whether its answer came on a connection that had served before.
+    :ivar attempts: those that were made, as far as they are known.
+    :ivar host: that answered; "" until it does.
     """
 
-    __slots__ = ("attempts", "first_byte", "host", "job", "number", "scope", "tries", "wait")
+    __slots__ = ("attempts", "first_byte", "host", "is_reused", "job", "number", "place", "scope", "wait")
 
-    def __init__(self, job: Job, number: int, scope: trio.CancelScope) -> None:
+    def __init__(self, job: Job, number: int, place: int, scope: trio.CancelScope) -> None:
         self.job = job
         self.number = number
+        self.place = place
         self.scope = scope
         self.wait = self.first_byte = 0.0
-        self.tries = 0
+        self.is_reused = False
         self.attempts: tuple[Attempt, ...] = ()
         self.host = ""
 
@@ -106,9 +114,10 @@ class Record:
         self.failed_attempts: Counter[str] = Counter()
         self.answered_by: Counter[str] = Counter()
         self.waits, self.first_bytes, self.latencies = array("d"), array("d"), array("d")
+        self._ends = array("d")  # by place: the latency, or what stands for it
         self.moments: list[Moment] = []
         self.visits: dict[Visit, None] = {}
-        self.begun = self.answered = self.tried = self.tries = 0
+        self.begun = self.answered = self.responses = self.reused = self.tried = self.tries = 0
         self.area = self.times = self.now = 0.0
         self._window = window
         self._history = hashlib.blake2b(digest_size=16)
@@ -116,7 +125,11 @@ class Record:
     def begin(self, job: Job) -> Visit:
         """A request begins."""
         self._grow()
-        visit = Visit(job, self.begun, trio.CancelScope(deadline=job.at + job.patience))
+        place = -1
+        if job.at >= self._window[0]:
+            place = len(self._ends)
+            self._ends.append(LEFT)
+        visit = Visit(job, self.begun, place, trio.CancelScope(deadline=job.at + job.patience))
         self.visits[visit] = None
         self.begun += 1
         return visit
@@ -127,20 +140,27 @@ class Record:
         del self.visits[visit]
         self._history.update(f"{visit.number} {outcome} {now!r} {visit.first_byte!r} {visit.host}\n".encode())
         self.answered += outcome == ANSWERED
-        if visit.job.at >= self._window[0]:
+        if visit.place >= 0:
             self.times += now - visit.job.at
             self.outcomes[outcome] += 1
             self._count_attempts(visit, outcome)
             if outcome == ANSWERED:
                 self._count_answer(visit, now)
+            elif outcome != CANCELLED:
+                self._ends[visit.place] = math.inf
 
     def history(self, of_world: str) -> str:
         """A digest of all that happened.
 
         :param of_world: the virtual world's own.
         """
-        self._history.update(of_world.encode())
-        return self._history.hexdigest()
+        history = self._history.copy()
+        history.update(of_world.encode())
+        return history.hexdigest()
+
+    def latencies_of_all(self) -> array[float]:
+        """See `Result`."""
+        return array("d", (end for end in self._ends if not math.isnan(end)))
 
     def little(self) -> LittlesLaw:
         """The mean number under way inside the window, and the rate of those that count times their mean time."""
@@ -174,13 +194,19 @@ class Record:
         return now
 
     def _count_attempts(self, visit: Visit, outcome: str) -> None:
-        if visit.tries and outcome not in (CANCELLED, UNFINISHED):
+        if visit.host:
+            self.responses += 1
+            self.reused += visit.is_reused
+        if visit.attempts and outcome not in (CANCELLED, UNFINISHED):
             self.tried += 1
-            self.tries += visit.tries
-            self.failed_attempts.update(each.result for each in visit.attempts if each.kind != Kind.SERVED.value)
+            self.tries += len(visit.attempts)
+            self.failed_attempts.update(each.result for each in visit.attempts if each.kind != SERVED)
+            if outcome != ANSWERED and visit.attempts[-1].kind == SERVED:
+                self.failed_attempts[outcome] += 1  # its answer began, and broke off
 
     def _count_answer(self, visit: Visit, now: float) -> None:
         self.answered_by[visit.host] += 1
         self.waits.append(visit.wait)
         self.first_bytes.append(visit.first_byte - visit.job.at)
-        self.latencies.append(now - visit.job.at)
+        latency = self._ends[visit.place] = now - visit.job.at
+        self.latencies.append(latency)

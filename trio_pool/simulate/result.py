@@ -18,7 +18,7 @@ import attrs
 from .. import errors
 from .._core.figures import PoolStatistics
 from .describe import plain
-from .estimates import Interval, LittlesLaw, batch_means, quantile_interval
+from .estimates import UNKNOWN, Interval, LittlesLaw, batch_means, batch_quantile
 from .record import ANSWERED, CANCELLED, UNFINISHED, Moment
 from .world.servers import ServerStatistics
 
@@ -29,6 +29,12 @@ FORMAT = "trio_pool.simulate.result/1"
 """The name of the document that `Result.to_json` gives. Its number changes when a reader would have to."""
 
 QUANTILES = (0.5, 0.9, 0.99)
+
+OF_ALL = "latency of all"
+"""What the quantiles are called that heed those who were not answered."""
+
+NEVER = "never"
+"""Stands in documents and tables for a latency without end."""
 
 Cause = Literal["answered", "refused", "timeout", "status", "error", "cancelled", "unfinished"]
 """Why a request ended: its answer came whole; nothing was sent, since too many waited or its provider wants a pause;
@@ -70,7 +76,10 @@ class Row(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What came of one experiment. Times are virtual seconds; requests meant to begin in the warm-up do not count.
+    """What came of one experiment. Times are virtual seconds.
+
+    Requests meant to begin in the warm-up do not count, nor do handshakes in it. `moments`, `statistics` and
+    `providers` have all of it.
 
     :ivar experiment: what was run.
     :ivar history: a hash of everything that happened: the same seed gives the same.
@@ -78,9 +87,14 @@ class Result:
         "PoolTimeout", "cancelled" or "unfinished".
     :ivar failed_attempts: how many attempts failed how, whether or not another followed.
     :ivar answered_by: how many requests each provider's host answered.
-    :ivar waits: of each that was answered: seconds in lines, dials included, and in pauses between attempts.
+    :ivar waits: of each that was answered: seconds from the intended start until the exchange began that has its
+        answer, in lines, dials, pauses and failed attempts.
     :ivar first_bytes: of each, from the intended start until its answer began.
     :ivar latencies: of each, from the intended start until its answer was whole.
+    :ivar latencies_of_all: of every request that counts, in the order in which they came, as `latencies`; `math.inf`
+        for one that was not answered, and nothing for one that its caller gave up.
+    :ivar responses: that began, whether or not they came whole; the last of each request.
+    :ivar reused: those of them whose connection had served before.
     :ivar tried: requests of which at least one attempt was made, and that were not cut short.
     :ivar tries: attempts of those.
     :ivar little: the mean number of requests under way while requests began, and what Little's law makes of their rate
@@ -88,7 +102,7 @@ class Result:
     :ivar moments: the pool over time.
     :ivar statistics: the pool's, at rest at the end; with origins as text.
     :ivar providers: what each provider has seen, by name.
-    :ivar handshakes: connections that the network made.
+    :ivar handshakes: connections that the network made after the warm-up.
     :ivar ended: when the last request had ended and the pool was at rest.
     :ivar steps: steps of trio's tasks.
     :ivar cpu_seconds: real seconds of processor time.
@@ -102,6 +116,9 @@ class Result:
     waits: array[float] = attrs.field(repr=False)
     first_bytes: array[float] = attrs.field(repr=False)
     latencies: array[float] = attrs.field(repr=False)
+    latencies_of_all: array[float] = attrs.field(repr=False)
+    responses: int
+    reused: int
     tried: int
     tries: int
     little: LittlesLaw
@@ -139,9 +156,15 @@ class Result:
 
     @property
     def reuse(self) -> float:
-        """The share of leases whose connection had served before; `math.nan` without any."""
-        leases = self.statistics.reuses + self.statistics.opened
-        return self.statistics.reuses / leases if leases else math.nan
+        """The share of responses whose connection had served before; `math.nan` without any."""
+        return self.reused / self.responses if self.responses else math.nan
+
+    def trials(self, figure: str) -> int:
+        """Of how many a figure is a share: of responses, or else of requests.
+
+        :param figure: one whose unit is "share".
+        """
+        return self.responses if figure == "reuse" else self.requests
 
     @property
     def amplification(self) -> float:
@@ -151,15 +174,22 @@ class Result:
     # ---- all of it ----
 
     def figures(self) -> dict[str, Interval]:
-        """What every result tells, by name: the members of `COUNTS`, then the mean and quantiles of the three times.
+        """What every result tells, by name: the members of `COUNTS`, then the mean and quantiles of the three times,
+        and quantiles of "latency of all".
 
-        The intervals are for 95 % confidence. A mean's heeds that neighbours have similar times (`batch_means`); a
-        quantile's does not, so it is too narrow where requests wait for each other: `sweep` and `compare` do better,
-        from several seeds.
+        The times are of the answered alone, so a pool that refuses the slow looks fast. "Latency of all" is of all that
+        count, and `math.inf` where more were not answered than the quantile leaves out. Requests that their callers
+        gave up are in neither.
+
+        The intervals are for 95 % confidence, and heed that neighbours have similar times (`batch_means`,
+        `batch_quantile`). Those of short runs under high load are too narrow all the same: `sweep` and `compare` do
+        better, from several seeds.
         """
         found = {name: _exact(of(self)) for name, of in COUNTS.items()}
         for name, times in (("wait", self.waits), ("first byte", self.first_bytes), ("latency", self.latencies)):
-            found.update(_figures_of(name, times))
+            found[f"{name} mean"] = batch_means(times) if times else UNKNOWN
+            found.update(_quantiles(name, times))
+        found.update(_quantiles(OF_ALL, self.latencies_of_all))
         return found
 
     def rows(self) -> list[Row]:
@@ -214,12 +244,10 @@ def unit_of(figure: str) -> str:
     return "" if figure in COUNTS else "s"
 
 
-def _figures_of(name: str, times: Sequence[float]) -> Iterator[tuple[str, Interval]]:
-    nothing = Interval(math.nan, math.nan, math.nan)
+def _quantiles(name: str, times: Sequence[float]) -> Iterator[tuple[str, Interval]]:
     ordered = sorted(times)
-    yield f"{name} mean", batch_means(times) if times else nothing
     for share in QUANTILES:
-        yield f"{name} p{share * 100:g}", quantile_interval(ordered, share) if times else nothing
+        yield f"{name} p{share * 100:g}", batch_quantile(times, ordered, share) if times else UNKNOWN
 
 
 def _exact(value: float) -> Interval:
@@ -231,4 +259,19 @@ def _parts(interval: Interval) -> tuple[float, float, float]:
 
 
 def _told(row: Row) -> dict[str, Any]:
-    return {name: plain(value) for name, value in row._asdict().items() if name != "figure"}
+    return {name: _number(row.figure, value) for name, value in row._asdict().items() if name != "figure"}
+
+
+def told(figures: Mapping[str, Interval]) -> dict[str, Any]:
+    """Figures as plain data.
+
+    :param figures: by name.
+    """
+    return {
+        name: {"kind": "Interval", **{part: _number(name, value) for part, value in attrs.asdict(each).items()}}
+        for name, each in figures.items()
+    }
+
+
+def _number(figure: str, value: Any) -> Any:
+    return NEVER if value == math.inf and figure.startswith(OF_ALL) else plain(value)

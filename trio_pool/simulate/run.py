@@ -70,6 +70,7 @@ class Run:
         self._watch = Watch()
         self._record = Record((experiment.warm_up, experiment.length))
         self._engine: Engine | None = None  # once the client is open
+        self._warm_up_handshakes = 0
 
     def go(self) -> Result:
         """All of it.
@@ -126,6 +127,8 @@ class Run:
         over = engine.started + experiment.length + experiment.grace
         dismissal = engine.at(over, callers.dismiss)
         bound = engine.at(over + PATIENCE, watch.fail, "requests that were cancelled have not ended")
+        if experiment.warm_up:
+            engine.at(engine.started + experiment.warm_up, self._begin_to_count, network)
         watch.begin(pool, network)
         engine.accuse = watch.fail
         members = members_of(client)
@@ -157,16 +160,22 @@ class Run:
             waits=record.waits,
             first_bytes=record.first_bytes,
             latencies=record.latencies,
+            latencies_of_all=record.latencies_of_all(),
+            responses=record.responses,
+            reused=record.reused,
             tried=record.tried,
             tries=record.tries,
             little=record.little(),
             moments=tuple(record.moments),
             statistics=attrs.evolve(statistics, origins=origins),
             providers={name: server.statistics() for name, server in network.servers.items()},
-            handshakes=network.connected,
+            handshakes=network.connected - self._warm_up_handshakes,
             ended=trio.current_time(),
             steps=self._watch.steps,
         )
+
+    def _begin_to_count(self, network: VirtualNetwork) -> None:
+        self._warm_up_handshakes = network.connected
 
     async def _settle(self, pool: Pool, network: VirtualNetwork) -> None:
         """Wait for dials and probes that nobody waits for any more."""
@@ -183,10 +192,11 @@ class Run:
             await trio.sleep(seconds + 2 * SLACK)
 
     def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
-        """Look at the pool now and at intervals."""
+        """Look at the pool now and at intervals; once no requests begin any more, at ever longer ones."""
         self._look(engine, pool, members)
         interval = self._experiment.sample_every or self._experiment.length / MOMENTS
-        due = engine.started + len(self._record.moments) * interval
+        doubled = 2 * engine.elapsed() - self._experiment.length
+        due = engine.started + max(len(self._record.moments) * interval, doubled)
         self._sampling = engine.at(due, self._sample, engine, pool, members)
 
     def _look(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:

@@ -21,10 +21,10 @@ import attrs
 from ..config import PoolConfig
 from ..errors import UsageError
 from .describe import plain
-from .estimates import Interval, mean_interval, paired_difference
+from .estimates import Interval, mean_interval, paired_difference, share_interval
 from .experiment import Experiment
 from .paths import changed, no_such
-from .result import Result, Row, unit_of
+from .result import Result, Row, told, unit_of
 from .traffic.distributions import as_tuple
 
 COMPARISON, SWEEP = "trio_pool.simulate.comparison/1", "trio_pool.simulate.sweep/1"
@@ -66,12 +66,21 @@ def _run(experiment: Experiment) -> Result:
 def summary(results: Sequence[Result]) -> dict[str, Interval]:
     """The mean of each figure over results of several seeds, with its interval for 95 % confidence.
 
+    A seed in which a figure could not be measured, as nothing was answered, is left out of that figure.
+
     :param results: of the same experiment but for the seed. Of one alone, its own figures and intervals.
     """
     if len(results) == 1:
         return results[0].figures()
     all_figures = [result.figures() for result in results]
-    return {name: mean_interval([figures[name].estimate for figures in all_figures]) for name in all_figures[0]}
+    values_of = {name: [figures[name].estimate for figures in all_figures] for name in all_figures[0]}
+    return {name: _over_seeds(name, values, results) for name, values in values_of.items()}
+
+
+def _over_seeds(figure: str, values: Sequence[float], results: Sequence[Result]) -> Interval:
+    if unit_of(figure) != "share":
+        return mean_interval(values)
+    return share_interval(values, sum(result.trials(figure) for result in results))
 
 
 def _with_seeds(experiment: Experiment, seeds: Sequence[int]) -> list[Experiment]:
@@ -121,7 +130,7 @@ class Comparison:
         """By how much each figure of an experiment is larger than the baseline's, on average over pairs of equal seeds.
 
         An interval that does not contain 0 says that the difference is no accident, with 95 % confidence. One seed
-        tells nothing of that.
+        tells nothing of that. A seed in which one of the two could not be measured is left out of that figure.
 
         :param name: of an experiment.
         """
@@ -143,8 +152,8 @@ class Comparison:
             "seeds": list(self.seeds),
             "baseline": self.baseline,
             "results": {name: [result.document() for result in results] for name, results in self.results.items()},
-            "summaries": {name: plain(self.summary(name)) for name in self.results},
-            "differences": {name: plain(self.differences(name)) for name in self.results if name != self.baseline},
+            "summaries": {name: told(self.summary(name)) for name in self.results},
+            "differences": {name: told(self.differences(name)) for name in self.results if name != self.baseline},
         }
 
     def to_json(self) -> str:
@@ -224,7 +233,7 @@ class Sweep:
             "experiment": plain(self.experiment),
             "grid": plain(self.grid),
             "seeds": list(self.seeds),
-            "points": [{"settings": plain(point.settings), "summary": plain(point.summary())} for point in self.points],
+            "points": [{"settings": plain(point.settings), "summary": told(point.summary())} for point in self.points],
         }
 
     def to_json(self) -> str:

@@ -118,7 +118,7 @@ def _waits(results: Results, axis: Any) -> None:
             seconds = [waits[-1] * place / POINTS for place in range(POINTS)]
             longer = [1 - bisect_right(waits, second) / len(waits) for second in seconds]
             axis.plot(seconds, longer, color=colour, label=name)
-    axis.set(title="waiting for a connection", xlabel="seconds", ylabel="share that waited longer")
+    axis.set(title="waiting for a connection", xlabel="seconds", ylabel="share of the answered that waited longer")
     axis.set_ylim(bottom=0)
     _legend(axis)
 

@@ -47,11 +47,16 @@ NARROW = 4
 
 READING = """
 <p>An interval in parentheses holds the true value with 95 % confidence. Over several seeds it comes from the spread of
-one figure a seed (Student's t). Of a single seed, counts are exact for that run alone; a mean's interval heeds that
-neighbours have similar times, and a quantile's does not, so it is too narrow where requests wait for each other.</p>
-<p>Latency counts from the moment at which a request was meant to start. A wait is the time in line, with dials and
-pauses between attempts. Little's law: the mean number in the system is the rate times the mean time; where the two
-figures are far apart, the run was too short, or the line grew without end.</p>
+one figure a seed (Student's t); of what never happened, or always, from the number of requests. Of a single seed,
+counts are exact for that run alone; the intervals of times heed that neighbours have similar times, and are too narrow
+where a run is short and the load is high.</p>
+<p>Latency counts from the moment at which a request was meant to start. A wait is the time from then until the exchange
+began that was answered: in line, in dials, in pauses and in attempts that failed. Waits, first bytes and latencies are
+of the answered alone, so refusing whoever would be slow makes them shorter. "Latency of all" counts whoever was
+refused, timed out, got an error or did not finish as answered never; over several seeds it is "never" if it is in one
+of them. Requests that their callers gave up are in none of the times.</p>
+<p>Little's law: the mean number in the system is the rate times the mean time; where the two figures are far apart, the
+run was too short, or the line grew without end.</p>
 <p>Experiments side by side had the same requests at the same times, seed by seed, as far as their workloads are the
 same; their differences are taken pair by pair. The same seed repeats the same history.</p>
 """

@@ -8,9 +8,9 @@ from typing import get_args
 
 import attrs
 
-from ..estimates import Interval
+from ..estimates import UNKNOWN, Interval
 from ..experiment import Experiment
-from ..result import Cause, Result, cause_of, unit_of
+from ..result import OF_ALL, QUANTILES, Cause, Result, cause_of, unit_of
 from ..scenarios.cases import Case, Expectation
 from ..scenarios.wording import said, said_difference, said_interval
 from ..sweep import Comparison, Sweep, summary
@@ -21,13 +21,24 @@ Figures = Mapping[str, Interval]
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 
-TIMES = ("wait", "first byte", "latency")
+TIMES = {
+    "wait": "wait of the answered",
+    "first byte": "first byte of the answered",
+    "latency": "latency of the answered",
+    OF_ALL: OF_ALL,
+}
+"""By what their figures' names begin with: what they are called in a table."""
+
+PARTS = ("mean", *(f"p{share * 100:g}" for share in QUANTILES))
 
 ALWAYS = {"requests", "answered", "attempts per request", "reuse", "handshakes", "in system", "Little's law"}
 """Figures that are shown even if they are 0."""
 
 SHORT = ("answered", "refused", "timeout", "status", "error", "attempts per request", "reuse", "handshakes")
-"""The columns where each experiment has one row; two times follow."""
+"""The columns where each experiment has one row."""
+
+SHORT_TIMES = ("wait p90", "latency p50", "latency p99", f"{OF_ALL} p99")
+"""Follow those; the first three are of the answered."""
 
 
 @attrs.frozen
@@ -87,17 +98,17 @@ def _in_columns(
 
 
 def of_times(results: Mapping[str, Sequence[Result]]) -> Table:
-    """The mean and the quantiles of each time, with 95 % confidence."""
+    """The mean and the quantiles of each time, with 95 % confidence; of all requests there is no mean."""
     rows = []
     for name, each in results.items():
         figures = summary(each)
         is_whole_at_once = all(result.first_bytes == result.latencies for result in each)
-        for time in TIMES:
+        for time, called in TIMES.items():
             if time == "first byte" and is_whole_at_once:
                 continue
-            parts = [figure for figure in figures if figure.startswith(f"{time} ")]
-            rows.append((name, time, *(said_interval(figures[part], "s") for part in parts)))
-    return Table(("", "", "mean", "p50", "p90", "p99"), tuple(rows), names=2)
+            parts = (figures.get(f"{time} {part}", UNKNOWN) for part in PARTS)
+            rows.append((name, called, *(said_interval(part, "s") for part in parts)))
+    return Table(("", "", *PARTS), tuple(rows), names=2)
 
 
 # ---- many: a row each ----
@@ -115,7 +126,7 @@ def of_points(sweep: Sweep) -> Table:
 
 
 def _in_rows(corner: tuple[str, ...], lines: Mapping[tuple[str, ...], Figures]) -> Table:
-    figures = _shown([*SHORT, "wait p90", "latency p50", "latency p99"], [*lines.values()])
+    figures = _shown([*SHORT, *SHORT_TIMES], [*lines.values()])
     rows = ((*names, *(said(each[name].estimate, unit_of(name)) for name in figures)) for names, each in lines.items())
     return Table((*corner, *figures), tuple(rows), names=len(corner))
 

@@ -16,7 +16,7 @@ from ...errors import UsageError
 from ...upstreams import Upstream
 from ..checks import one_of as choice
 from ..experiment import Experiment
-from ..result import COUNTS, QUANTILES, unit_of
+from ..result import COUNTS, OF_ALL, QUANTILES, unit_of
 from ..traffic import workload as workloads
 from ..traffic.distributions import Distribution
 from ..traffic.traces import Trace, read
@@ -30,7 +30,7 @@ FIGURES = {
     for figure in [
         *COUNTS,
         *(f"{time} mean" for time in ("wait", "first byte", "latency")),
-        *(f"{time} p{share * 100:g}" for time in ("wait", "first byte", "latency") for share in QUANTILES),
+        *(f"{time} p{share * 100:g}" for time in ("wait", "first byte", "latency", OF_ALL) for share in QUANTILES),
     ]
 }
 """The figures of a result, by their names in `[expect]`."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 
 from ..estimates import Interval
+from ..result import NEVER
 
 NOTHING = "-"
 """What stands for a figure that there is none of."""
+
+CHANCE = ", may be chance"
+"""Is said of a difference that is perhaps none."""
 
 _UNITS = {
     "share": (100.0, " %", 2),
@@ -30,7 +34,10 @@ def said(value: float, unit: str) -> str:
 
 
 def said_interval(interval: Interval, unit: str) -> str:
-    """A figure with its confidence interval, where it has one. No end is where no figure of this unit can be."""
+    """A figure with its confidence interval, where it has one, or with its lower end, where that is all that is known.
+
+    No end is where no figure of this unit can be.
+    """
     most = 1.0 if unit == "share" else math.inf
     ends = (min(max(end, 0.0), most) if math.isfinite(end) else end for end in (interval.low, interval.high))
     return _said(Interval(interval.estimate, *ends), unit, "")
@@ -40,13 +47,15 @@ def said_difference(interval: Interval, unit: str) -> str:
     """A difference, in percentage points where it is one of shares; with a remark, where it may be none."""
     if interval.estimate == 0:
         return NOTHING
+    if math.isinf(interval.estimate):
+        return f"{'to' if interval.estimate > 0 else 'from'} {NEVER}{'' if interval.low == interval.high else CHANCE}"
     text = _said(interval, "points" if unit == "share" else unit, "+")
-    return f"{text}, may be chance" if interval.low < 0 < interval.high and text != NOTHING else text
+    return f"{text}{CHANCE}" if interval.low < 0 < interval.high and text != NOTHING else text
 
 
 def _said(interval: Interval, unit: str, sign: str) -> str:
     if not math.isfinite(interval.estimate):
-        return NOTHING
+        return NEVER if interval.estimate > 0 else NOTHING
     factor, suffix, decimals = _UNITS.get(
         "ms" if unit == "s" and 0 < abs(interval.estimate) < 1 else unit, (1.0, "", None)
     )
@@ -56,8 +65,9 @@ def _said(interval: Interval, unit: str, sign: str) -> str:
     elif 0 < min(abs(parts[0]), abs(100 - parts[0])) < 0.5 * 10**-decimals:
         decimals += 2  # nearly all are not all, and few are not none
     figure, low, high = (f"{value:{sign},.{decimals}f}" for value in parts)
-    is_known = math.isfinite(interval.low) and math.isfinite(interval.high) and low != high
-    return f"{figure}{suffix} ({low} to {high})" if is_known else f"{figure}{suffix}"
+    if not math.isfinite(interval.low) or low == high:
+        return f"{figure}{suffix}"
+    return f"{figure}{suffix} ({low} {'or more' if interval.high == math.inf else f'to {high}'})"
 
 
 def _decimals(figure: float, digits: int, has_interval: bool) -> int:
