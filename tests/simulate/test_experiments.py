@@ -155,13 +155,6 @@ def test_an_answer_that_breaks_off_is_an_attempt_that_failed() -> None:
         assert result.failed_attempts == {"StreamIncomplete": 2}
 
 
-def test_a_status_is_an_attempt_that_failed_though_nothing_is_tried_again() -> None:
-    for tries in (1, 3):
-        config = attrs.evolve(ONE, retry_attempts=tries)
-        result = run(config, at(0.0, 5.0), VirtualProvider(requests_per_minute=1, retry_after=None), method="POST")
-        assert result.failed_attempts["429"] == result.tries - 1 >= 1
-
-
 def test_pauses_between_attempts_are_waits() -> None:
     config = PoolConfig(connection_timeout=0.5)
     away = VirtualProvider(outages=(Outage(0.0, 0.4, "503"),))
