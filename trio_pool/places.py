@@ -30,7 +30,6 @@ class Place:
         "note",
         "origin",
         "result",
-        "scope",
         "since",
         "task",
         "total_deadline",
@@ -42,7 +41,6 @@ class Place:
         self.since = trio.current_time()
         self.deadline = min(self.since + limits.acquire, total_deadline)
         self.total_deadline = total_deadline
-        self.scope = trio.CancelScope()  # around the wait
         self.is_covered = False  # whether a dial was under way for it when it gave up
         self.result: Slot | Refuse | None = None
         self.task: trio.lowlevel.Task | None = None
@@ -51,7 +49,7 @@ class Place:
     def postpone(self) -> float:
         """A dial begins for it, which has its own time: how long it waits now."""
         until = trio.current_time() + self.limits.connection
-        self.deadline = self.scope.deadline = min(max(self.deadline, until), self.total_deadline)
+        self.deadline = min(max(self.deadline, until), self.total_deadline)
         return self.deadline
 
     @property
@@ -59,8 +57,8 @@ class Place:
         """Whether it is the request's own deadline that ends the wait."""
         return self.deadline == self.total_deadline
 
-    def settle(self, result: Slot | Refuse) -> None:
-        """Wake the waiter with what it gets."""
+    def settle(self, result: Slot | Refuse | None) -> None:
+        """Wake the waiter with what it gets; None: its time is over."""
         self.result = result
         assert self.task is not None
         trio.lowlevel.reschedule(self.task)

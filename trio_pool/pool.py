@@ -138,7 +138,7 @@ class Pool:
         )
         self._shares: dict[Identity, float] = {}
         self._kept: list[Callable[[], None]] = []  # each ends a task that lives as long as the pool
-        self._alarm = AlarmClock(self._slots, self._carry_out)
+        self._alarm = AlarmClock(self._slots, self._carry_out, self._run_out)
         self._dials = Dials(network, tls, self._limits.connection, self._report)
         self._vacated: trio.Event | None = None
         self._acquire_timeouts = 0
@@ -339,16 +339,14 @@ class Pool:
         return lease, exchange
 
     async def _wait(self, waiter: Waiter, place: Place) -> Lease:
-        def give_up_the_place(_: Any) -> trio.lowlevel.Abort:
-            place.is_covered = self._slots.is_covered(waiter)
-            self._slots.cancel(waiter)
-            self._carry_out()
+        def abort(_: Any) -> trio.lowlevel.Abort:
+            self._alarm.let_go(waiter)
+            self._give_up(waiter)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        place.scope.deadline = place.deadline
-        with place.scope:
-            place.task = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(give_up_the_place)
+        place.task = trio.lowlevel.current_task()
+        self._alarm.hold(waiter, place.deadline)
+        await trio.lowlevel.wait_task_rescheduled(abort)
         if isinstance(place.result, Slot):
             if self._slots.is_shut:
                 raise closed(place.origin)  # in the same step in which the slot was granted
@@ -356,6 +354,16 @@ class Pool:
         if place.result is None or place.result.why == "deadline":
             self._acquire_timeouts += 1
         raise place.refusal(self._slots.crowd(place.origin)) from getattr(place.result, "error", None)
+
+    def _give_up(self, waiter: Waiter) -> None:
+        waiter.ticket.is_covered = self._slots.is_covered(waiter)
+        self._slots.cancel(waiter)
+        self._carry_out()
+
+    def _run_out(self, waiter: Waiter) -> None:
+        """A waiter's time is over."""
+        self._give_up(waiter)
+        waiter.ticket.settle(None)
 
     async def _take(self, lease: Lease) -> Lease:
         """A lease that was waited for; if its holder was cancelled meanwhile, it goes back whole."""
@@ -470,13 +478,19 @@ class Pool:
 
     def _postpone(self, waiter: Waiter | None) -> None:
         if waiter is not None and waiter.ticket.limits.dials_apart:
-            self._slots.postpone(waiter, waiter.ticket.postpone())
+            until = waiter.ticket.postpone()
+            self._slots.postpone(waiter, until)
+            self._alarm.hold(waiter, until)
 
     def _do_grant(self, decision: Grant) -> None:
-        decision.waiter.ticket.settle(decision.slot)
+        self._settle(decision.waiter, decision.slot)
 
     def _do_refuse(self, decision: Refuse) -> None:
-        decision.waiter.ticket.settle(decision)
+        self._settle(decision.waiter, decision)
+
+    def _settle(self, waiter: Waiter, result: Slot | Refuse) -> None:
+        self._alarm.let_go(waiter)
+        waiter.ticket.settle(result)
 
     def _do_close(self, decision: Close) -> None:
         decision.slot.connection.close()

@@ -8,7 +8,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_pool._core.deadlines import MANY, Deadlines
+from trio_pool._core.deadlines import MANY, Deadlines, Waits
 
 
 class Wait:
@@ -99,3 +99,72 @@ def test_short_waits_between_long_ones_do_not_pile_up() -> None:
             wait.due = math.inf
         book.pop(round_ + 0.75)
         assert len(book._heap) <= 2 * MANY
+
+
+# ---- waits that nearly all end before their time ----
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["hold", "hold", "hold", "let go", "pass", "pass"]),
+        st.integers(0, 5),
+        st.sampled_from([0.0, 0.001, 0.1, 0.24, 0.25, 0.26, 1.0, 7.3, math.inf]),
+    ),
+    max_size=80,
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(CHANGES)
+def test_waits_end_in_their_time_and_in_order_and_no_others(
+    changes: list[tuple[str, int, float]],
+) -> None:
+    book: Waits[int] = Waits()
+    held: dict[int, float] = {}
+    now = 100.0
+    for what, which, seconds in changes:
+        if what == "hold":
+            book.hold(which, now + seconds)
+            held[which] = now + seconds
+        elif what == "let go":
+            book.let_go(which)
+            held.pop(which, None)
+        elif seconds < math.inf:
+            now += seconds
+        assert book.next <= min(held.values(), default=math.inf)
+        overdue = sorted(at for at in held.values() if at <= now)
+        found = []
+        while (wait := book.pop(now)) is not None:
+            found.append(held.pop(wait))
+        assert found == overdue
+        assert book.next > now
+
+
+def test_whoever_looks_when_told_to_looks_in_vain_at_most_once_for_a_bucket() -> None:
+    book: Waits[int] = Waits()
+    for wait in range(1000):
+        book.hold(wait, 10.0 + wait / 10_000)
+    looks, found = 0, 0
+    while (now := book.next) < math.inf:
+        looks += 1
+        while book.pop(now) is not None:
+            found += 1
+    assert found == 1000
+    assert looks <= 1001
+
+
+def test_a_wait_that_has_ended_leaves_nothing_behind() -> None:
+    book: Waits[int] = Waits()
+    book.hold(-1, 60.0)
+    gc.collect()
+    gc.disable()
+    try:
+        before = gc.get_count()[0]
+        for wait in range(5000):
+            book.hold(wait, 60.0 + wait / 100_000)
+            book.let_go(wait)
+        assert gc.get_count()[0] - before < 50
+    finally:
+        gc.enable()
+    assert book.next == 60.0
+    assert book.pop(60.0) == -1
+    assert book.next == math.inf

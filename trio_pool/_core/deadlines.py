@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Hashable
 from typing import Generic, Protocol, TypeVar
 from weakref import ref
 
@@ -73,3 +74,66 @@ class Deadlines(Generic[T]):
         self._heap = [entry for entry in self._heap if (timed := entry[2]()) is not None and timed.armed == entry[0]]
         heapq.heapify(self._heap)
         self._useful = max(MANY, 2 * len(self._heap))
+
+
+WIDTH = 0.25
+"""Seconds: the deadlines of a bucket lie that close together."""
+
+W = TypeVar("W", bound=Hashable)
+
+
+class Waits(Generic[W]):
+    """Deadlines of waits that are many, and nearly all of which end before them: a wait that has ended leaves nothing
+    behind, neither an entry to be skipped some day nor anything for the collector of garbage.
+
+    They lie in buckets, and only the one whose time has come is put in order.
+    """
+
+    def __init__(self) -> None:
+        self._at: dict[W, float] = {}
+        self._buckets: dict[float, dict[W, None]] = {}  # by when they begin
+        self._begins: list[float] = []  # of the buckets, a heap
+        self._present: list[tuple[float, int, W]] = []  # of the bucket whose time has come, a heap
+        self._added = 0
+
+    @property
+    def next(self) -> float:
+        """When to look, or `math.inf`. It may be in vain, for the sake of a whole bucket."""
+        present = self._present
+        while present and self._at.get(present[0][2]) != present[0][0]:
+            heapq.heappop(present)  # has ended
+        first = present[0][0] if present else math.inf
+        return min(first, self._begins[0]) if self._begins else first
+
+    def hold(self, wait: W, at: float) -> None:
+        """The wait must end at this time, and not when it was said before."""
+        self.let_go(wait)
+        if at == math.inf:
+            return
+        self._at[wait] = at
+        begin = math.floor(at / WIDTH) * WIDTH
+        bucket = self._buckets.get(begin)
+        if bucket is None:
+            bucket = self._buckets[begin] = {}
+            heapq.heappush(self._begins, begin)
+        bucket[wait] = None
+
+    def let_go(self, wait: W) -> None:
+        """The wait has ended, or never was."""
+        at = self._at.pop(wait, None)
+        if at is not None:
+            bucket = self._buckets.get(math.floor(at / WIDTH) * WIDTH)
+            if bucket is not None:
+                bucket.pop(wait, None)
+
+    def pop(self, now: float) -> W | None:
+        """Whoever is overdue, and has been for longest; None: nobody is. It is let go."""
+        while self._begins and self._begins[0] <= now:
+            for wait in self._buckets.pop(heapq.heappop(self._begins)):
+                self._added += 1
+                heapq.heappush(self._present, (self._at[wait], self._added, wait))
+        if self.next > now:
+            return None
+        wait = heapq.heappop(self._present)[2]
+        del self._at[wait]
+        return wait
