@@ -35,6 +35,7 @@ from .world.engine import Engine
 
 if TYPE_CHECKING:
     from .experiment import Experiment
+    from .world.provider import Dialect
 
 
 BREATH = 0.001
@@ -76,7 +77,9 @@ class Callers:
         self._are_begun = trio.Event()
         self._impossible = OURS if can_break(experiment) else (*OURS, *BROKEN)
         self._patience = experiment.config.limits.acquire + ROUNDING
-        self._dialects = {provider.host: provider.dialect for provider in experiment.providers}
+        self._dialects: dict[str, Dialect | None] = {
+            provider.host: provider.dialect for provider in experiment.providers
+        }
 
     async def come(self) -> None:
         """Let requests begin for as long as they may, and wait until all have ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -22,11 +22,16 @@ def one_of(*choices: object) -> Check:
     return check
 
 
+def is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    """Whether it is a tuple, of whatever."""
+    return isinstance(value, tuple)
+
+
 def all_of(*kinds: type) -> Check:
     """A validator: a tuple of records of these kinds."""
 
     def check(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, tuple) or not all(isinstance(each, kinds) for each in value):
+        if not is_tuple(value) or not all(isinstance(each, kinds) for each in value):
             _refuse(instance, attribute, f"a tuple of {' or '.join(kind.__name__ for kind in kinds)}", value)
 
     return check

@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
+
+from .checks import is_tuple
 
 MOST = 100
 """Measured values of a record, such as a trace's, that are told one by one; of more, only their number is."""
@@ -29,24 +31,25 @@ def source(value: Any, imports: set[str]) -> str:
     :param imports: the import statements that it needs are added here.
     :raises NoSource: there is an object of another kind in it, or of a class that cannot be imported.
     """
-    if attrs.has(type(value)):
+    kind: type[Any] = value.__class__
+    if attrs.has(kind):
         return _record(value, imports)
-    if isinstance(value, enum.Enum):
-        imports.add(_import_of(type(value)))
+    if issubclass(kind, enum.Enum):
+        imports.add(_import_of(kind))
         return str(value)
-    if isinstance(value, Mapping):
+    if issubclass(kind, Mapping):
         return "{" + ", ".join(f"{source(key, imports)}: {source(each, imports)}" for key, each in value.items()) + "}"
-    if isinstance(value, (tuple, list)):
+    if issubclass(kind, (tuple, list)):
         return "(" + "".join(f"{source(each, imports)}, " for each in value).rstrip() + ")"
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
-    if not isinstance(value, _LITERALS):
+    if not issubclass(kind, _LITERALS):
         raise NoSource(f"nothing makes {value!r} again")
     return repr(value)
 
 
 def _record(value: Any, imports: set[str]) -> str:
-    imports.add(_import_of(type(value)))
+    imports.add(_import_of(value.__class__))
     parts = [f"{field.alias}={source(getattr(value, field.name), imports)}" for field in _said(value)]
     return f"{type(value).__name__}({', '.join(parts)})"
 
@@ -60,7 +63,9 @@ def _import_of(kind: type) -> str:
 def _said(record: Any) -> list[attrs.Attribute[Any]]:
     """The fields in which a record differs from its defaults."""
     return [
-        field for field in attrs.fields(type(record)) if field.init and getattr(record, field.name) != _default(field)
+        field
+        for field in attrs.fields(record.__class__)
+        if field.init and getattr(record, field.name) != _default(field)
     ]
 
 
@@ -70,7 +75,8 @@ def _default(field: attrs.Attribute[Any]) -> Any:
         return default
     if hasattr(default, "factory"):  # of attrs: a fresh value for each record
         default = default.factory()
-    return field.converter(default) if callable(field.converter) else default
+    converter = cast("Any", field).converter
+    return converter(default) if callable(converter) else default
 
 
 def plain(value: Any) -> Any:
@@ -78,25 +84,26 @@ def plain(value: Any) -> Any:
 
     :param value: of records, enums, sequences, mappings, numbers and text.
     """
-    if attrs.has(type(value)):
-        fields = [field.name for field in attrs.fields(type(value)) if field.init]
-        return {"kind": type(value).__name__, **{name: _field(getattr(value, name)) for name in fields}}
-    if isinstance(value, enum.Enum):
+    kind: type[Any] = value.__class__
+    if attrs.has(kind):
+        fields = [field.name for field in attrs.fields(kind) if field.init]
+        return {"kind": kind.__name__, **{name: _field(getattr(value, name)) for name in fields}}
+    if issubclass(kind, enum.Enum):
         return value.value
-    if isinstance(value, Mapping):
+    if issubclass(kind, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, float):
+    if issubclass(kind, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, (str, int)) or value is None:
+    if issubclass(kind, (str, int)) or value is None:
         return value
-    if isinstance(value, (set, frozenset)):
-        value = sorted(value)
-    if isinstance(value, (tuple, list)):
+    if issubclass(kind, (set, frozenset)):
+        return plain(sorted(value))
+    if issubclass(kind, (tuple, list)):
         return [plain(each) for each in value]
     return str(value)
 
 
 def _field(value: Any) -> Any:
     """What a record has. Records in it are not many; values may be as many as were measured."""
-    is_long = isinstance(value, tuple) and len(value) > MOST and not attrs.has(type(value[0]))
+    is_long = is_tuple(value) and len(value) > MOST and not attrs.has(value[0].__class__)
     return f"<{len(value)} values>" if is_long else plain(value)

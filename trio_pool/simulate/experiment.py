@@ -72,7 +72,7 @@ class Options(Mapping[str, Any]):
 
 
 def _as_options(options: Any) -> Any:
-    return Options(options) if isinstance(options, Mapping) else options
+    return Options(cast("Mapping[str, Any]", options)) if isinstance(options, Mapping) else options
 
 
 def _are_options(_: object, attribute: attrs.Attribute[Any], options: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import attrs
 
 from ..errors import UsageError
+from .checks import is_tuple
 
 
 def changed(whole: Any, path: str, value: Any) -> Any:
@@ -29,14 +30,15 @@ def _changed(whole: Any, names: list[str], value: Any, path: str) -> Any:
     if isinstance(whole, Mapping):
         known = dict(cast("Mapping[str, Any]", whole))
         return {**known, name: _changed(known.get(name, {}), rest, value, path)}
-    if isinstance(whole, tuple):
-        members: list[Any] = list(whole)
+    if is_tuple(whole):
+        members = list(whole)
         place = _place(members, name, path)
         members[place] = _changed(members[place], rest, value, path)
         return tuple(members)
-    fields = {field.name for field in attrs.fields(type(whole)) if field.init} if attrs.has(type(whole)) else set()
+    kind: type[Any] = whole.__class__
+    fields = {field.name for field in attrs.fields(kind) if field.init} if attrs.has(kind) else set[str]()
     if name not in fields:
-        raise UsageError(no_such(path, name, f"no {type(whole).__name__}", fields))
+        raise UsageError(no_such(path, name, f"no {kind.__name__}", fields))
     try:
         return attrs.evolve(whole, **{name: _changed(getattr(whole, name), rest, value, path)})
     except (TypeError, AttributeError) as error:

@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import attrs
 import trio
@@ -214,11 +214,11 @@ def members_of(client: Client) -> tuple[Member, ...]:
 
 def _interrupt(error: BaseException) -> BaseException | None:
     """The `KeyboardInterrupt` in the groups that nurseries put around it, or None."""
-    return _first(error.subgroup(KeyboardInterrupt)) if isinstance(error, BaseExceptionGroup) else None
+    return _first(cast("Any", error).subgroup(KeyboardInterrupt)) if isinstance(error, BaseExceptionGroup) else None
 
 
 def _first(error: BaseException | None) -> BaseException | None:
     """What was raised first, out of the groups and causes that trio puts around it."""
     while isinstance(error, (BaseExceptionGroup, trio.TrioInternalError)):
-        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+        error = cast("Any", error).exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
     return error

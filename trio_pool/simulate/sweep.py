@@ -14,7 +14,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -88,16 +88,16 @@ def _with_seeds(experiment: Experiment, seeds: Sequence[int]) -> list[Experiment
 
 
 def _checked(seeds: Sequence[int]) -> tuple[int, ...]:
-    listed = as_tuple(seeds)
+    listed: Sequence[int] = as_tuple(seeds)
     if not (isinstance(listed, tuple) and listed) or len(set(listed)) < len(listed):
         raise UsageError(f"seeds must be at least one, and each another, not {seeds!r}")
     return listed
 
 
-def _values(key: str, values: Sequence[Any]) -> tuple[Any, ...]:
+def _values(key: str, values: object) -> tuple[Any, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise UsageError(f"the grid's {key!r} must be a list of values, not {values!r}")
-    return tuple(values)
+    return tuple(cast("Any", values))
 
 
 # ---- experiments side by side ----
@@ -181,7 +181,7 @@ def compare(
     if not experiments:
         raise UsageError("there is nothing to compare: give experiments by name")
     for name, experiment in experiments.items():
-        if not isinstance(experiment, Experiment):
+        if not isinstance(cast("Any", experiment), Experiment):
             raise UsageError(f"{name!r} must be an Experiment, not {experiment!r}")
     runs = [each for experiment in experiments.values() for each in _with_seeds(experiment, seeds)]
     results = iter(run_all(runs, executor, progress))

@@ -139,8 +139,9 @@ def _of_content(content: Any) -> tuple[list[Piece], RawHeaders]:
 
 def _each(name: str, values: Any) -> list[Any]:
     """The members; of what has others than a test means (the bytes of a text, the keys of a mapping) there are none."""
-    if isinstance(values, (str, bytes, bytearray, Mapping)) or not isinstance(values, Iterable):
-        raise UsageError(f"{name} must be a list, or another iterable, not {type(values).__name__}")
+    kind: type[Any] = values.__class__
+    if issubclass(kind, (str, bytes, bytearray, Mapping)) or not issubclass(kind, Iterable):
+        raise UsageError(f"{name} must be a list, or another iterable, not {kind.__name__}")
     return list(values)
 
 

@@ -6,7 +6,7 @@ import json as json_module
 import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import parse_qsl
 
 import attrs
@@ -109,7 +109,7 @@ class Route:
         :param times: how many requests it is for (1); `math.inf` for all that come.
         :raises UsageError: `cut`, `delay` or `times` is none.
         """
-        if not isinstance(cut, Cut):
+        if not isinstance(cast("Any", cut), Cut):
             raise UsageError(f"an answer fails with a Cut, such as Cut.RESET, not with {cut!r}")
         self._answers.append(Answer(times, delay, cut))
         return self

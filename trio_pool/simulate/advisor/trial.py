@@ -61,7 +61,7 @@ def tried(config: PoolConfig, traffic: Traffic, provider: VirtualProvider | None
     alone = [traffic.sample(seed, seconds, warm_up).share_waiting(config, wait) for seed in range(seeds)]
     return Trial(
         paired_difference(alone, [_share_waiting(result, wait) for result in results]),
-        sum((Counter(result.outcomes) for result in results), Counter()),
+        sum((Counter(result.outcomes) for result in results), Counter[str]()),
     )
 
 

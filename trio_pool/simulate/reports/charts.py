@@ -77,7 +77,7 @@ def _drawn(panels: Sequence[Panel], columns: int = 2, height: float = HEIGHT) ->
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // columns)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportUnknownMemberType]  # PathLike of what, it leaves open
         figure = Figure(figsize=(2 * WIDTH, height * rows), layout="constrained")
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axis, panel in zip(axes, panels, strict=False):
@@ -85,7 +85,7 @@ def _drawn(panels: Sequence[Panel], columns: int = 2, height: float = HEIGHT) ->
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
         written = io.BytesIO()
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})  # pyright: ignore[reportUnknownMemberType]  # as above
     text = written.getvalue().decode("utf-8")
     return text[text.index("<svg") :]
 

@@ -99,7 +99,7 @@ def _in_columns(
 
 def of_times(results: Mapping[str, Sequence[Result]]) -> Table:
     """The mean and the quantiles of each time, with 95 % confidence; of all requests there is no mean."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, each in results.items():
         figures = summary(each)
         is_whole_at_once = all(result.first_bytes == result.latencies for result in each)

@@ -135,7 +135,7 @@ def _expectations(value: Any) -> Iterator[Expectation]:
 
 
 class _Shape(Protocol):
-    def made(self, folder: Path) -> Workload: ...
+    def made(self, folder: Path, /) -> Workload: ...
 
 
 @attrs.frozen

@@ -125,7 +125,7 @@ def many(reader: Reader) -> Reader:
     def read(value: Any, path: str) -> Any:
         if not isinstance(value, list):
             raise UsageError(f"{path} must be a list, not {value!r}")
-        return tuple(reader(each, f"{path}[{place}]") for place, each in enumerate(value))
+        return tuple(reader(each, f"{path}[{place}]") for place, each in enumerate(cast("list[object]", value)))
 
     return read
 

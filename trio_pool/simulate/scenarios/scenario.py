@@ -151,7 +151,7 @@ def _lists(value: Any, path: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
         if isinstance(each, Mapping):
             yield from _lists(each, key)
         elif isinstance(each, list) and each:
-            yield key, tuple(each)
+            yield key, (*each,)
         else:
             raise UsageError(f"sweep.{key} must be a list of values, not {each!r}")
 

@@ -11,13 +11,13 @@ import functools
 import math
 import random
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import attrs
 
 from ...checks import NOT_NEGATIVE, POSITIVE, Rule
 from ...errors import UsageError
-from ..checks import can
+from ..checks import can, is_tuple
 
 SIGMA = Rule("a number from 0 to 10", lambda value: 0 <= value <= 10)  # beyond, one sample outweighs any experiment
 SHAPE = Rule("a number over 1 (at 1 and below there is no mean)", lambda value: value > 1)
@@ -214,13 +214,13 @@ class Gamma:
 
 def as_tuple(values: Any) -> Any:
     """A tuple of what can be iterated over; a validator refuses the rest, in words."""
-    return tuple(values) if isinstance(values, Iterable) else values
+    return tuple(cast("Any", values)) if isinstance(values, Iterable) else values
 
 
 def numbers(instance: object, attribute: attrs.Attribute[Any], values: object) -> None:
     """A validator: a tuple of at least one number, none of them negative."""
     name = f"{type(instance).__name__}.{attribute.name}"
-    if not (isinstance(values, tuple) and values):
+    if not (is_tuple(values) and values):
         raise UsageError(f"{name} must be at least one number, not {values!r}")
     for place, value in enumerate(values):
         NOT_NEGATIVE.check(f"{name}[{place}]", value)
@@ -284,13 +284,17 @@ class Empirical:
         """One value, drawn by this chance."""
         return chance.choice(self.values)
 
-    @functools.cached_property
+    @property
     def mean(self) -> float:
         """The mean of the values."""
-        return math.fsum(self.values) / len(self.values)
+        return self._moments[0]
 
-    @functools.cached_property
+    @property
     def squared_cv(self) -> float:
         """The variance of the values, over their squared mean."""
-        squares = math.fsum((value - self.mean) ** 2 for value in self.values)
-        return _ratio(squares / len(self.values), self.mean)
+        return self._moments[1]
+
+    @functools.cached_property
+    def _moments(self) -> tuple[float, float]:
+        mean = math.fsum(self.values) / len(self.values)
+        return mean, _ratio(math.fsum((value - mean) ** 2 for value in self.values) / len(self.values), mean)

@@ -115,7 +115,7 @@ class _Reader:
         self._before = 0.0
 
     def rows(self) -> Iterator[Row]:
-        header = next(self._cells, [])
+        header = next(self._cells, list[str]())
         places = [self._place(header, column) for column in _COLUMNS]
         for cells in self._cells:
             if cells:

@@ -39,7 +39,7 @@ CHAT_FIRST_BYTE = LogNormal(0.25, 0.63)
 
 def _through(*knots: tuple[float, float]) -> Empirical:
     """A thousand values along the straight lines between (share, quantile) knots."""
-    values = []
+    values: list[float] = []
     for (left, low), (right, high) in itertools.pairwise(knots):
         steps = round(1000 * (right - left))
         values += [low + (high - low) * (step + 0.5) / steps for step in range(steps)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from heapq import heappop, heappush
 from typing import Any
@@ -85,7 +85,7 @@ class Engine:
         self._agenda.clear()
 
     @contextmanager
-    def guard(self) -> Iterator[None]:
+    def guard(self) -> Generator[None]:
         """What is raised inside is the world's."""
         try:
             yield
@@ -116,7 +116,7 @@ class Engine:
 
     def call(self) -> None:
         """Have everything happen that is due."""
-        agenda, now = self._agenda, self.now()
+        agenda, now, callback = self._agenda, self.now(), None
         try:
             for _ in range(MOST):
                 if not agenda or agenda[0][0] > now:
@@ -129,7 +129,7 @@ class Engine:
             self.fail(error)
 
 
-def _called(callback: Callable[..., object]) -> str:
+def _called(callback: object) -> str:
     return getattr(callback, "__qualname__", repr(callback))
 
 

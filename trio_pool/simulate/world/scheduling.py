@@ -25,13 +25,14 @@ import math
 import os
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from heapq import heappush
 from typing import Any, Protocol, TypeVar
 
 import trio
 from trio._core import _run
+from trio._core._run import GLOBAL_RUN_CONTEXT
 
 T = TypeVar("T")
 
@@ -88,7 +89,7 @@ class VirtualClock(trio.abc.Clock):
         :param deadline: by this clock.
         :return: real seconds.
         """
-        runner = _run.GLOBAL_RUN_CONTEXT.runner
+        runner = GLOBAL_RUN_CONTEXT.runner
         if runner.waiting_for_idle or runner.entry_queue.size():
             return math.inf  # trio wakes whoever that is, at once
         due = deadline if self.agenda is None else min(deadline, self.agenda.next())
@@ -126,7 +127,7 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
-def _shuffled(seed: int) -> Iterator[None]:
+def _shuffled(seed: int) -> Generator[None]:
     """Trio shuffles this thread's batches of tasks, by this seed."""
     before, _CHANCE.drawn_from = _CHANCE.drawn_from, random.Random(seed)
     with _setting:
@@ -141,14 +142,14 @@ def _shuffled(seed: int) -> Iterator[None]:
 
 def _set(*values: object) -> tuple[object, ...]:
     """Change trio's settings. What they were."""
-    settings = vars(_run)
+    settings = _run.__dict__
     before = tuple(settings[name] for name in _SETTINGS)
     settings.update(zip(_SETTINGS, values, strict=True))
     return before
 
 
 async def _in_order(main: Callable[[], Awaitable[T]]) -> T:
-    _run.GLOBAL_RUN_CONTEXT.runner.deadlines = _Deadlines()  # nothing has a deadline before the first task's first step
+    GLOBAL_RUN_CONTEXT.runner.deadlines = _Deadlines()  # nothing has a deadline before the first task's first step
     return await main()
 
 
