@@ -218,6 +218,16 @@ def test_its_charts_are_well_formed_and_the_same_every_time() -> None:
     assert text == page(scenario(), compared())
 
 
+@pytest.mark.parametrize("name", ["from $5 to $6", "a $\\frac$ b", "漢字"])
+def test_a_name_is_drawn_as_it_is(name: str) -> None:
+    """Mathematics for matplotlib it is not; and that its own fonts have no such signs is no matter for a warning."""
+    [base, *_] = compared().results.values()
+    charts = re.findall(
+        r"<svg.*?</svg>", page(scenario(), Comparison(seeds=(0, 1, 2), results={name: base})), re.DOTALL
+    )
+    assert sum(name in "".join(ElementTree.fromstring(chart).itertext()) for chart in charts) >= 3
+
+
 def test_a_sweep_as_a_page() -> None:
     text = page(scenario(), swept())
     assert Links(text).elements.count("svg") == 1

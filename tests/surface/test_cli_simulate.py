@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import io
 import json
+import multiprocessing
+import os
 import shlex
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -193,6 +197,8 @@ WRONG: list[tuple[list[str], str]] = [
     (["small.toml", "--seed", "-1"], "Invalid value for '--seed'"),
     (["small.toml", "--html", "nowhere/a.html"], "there is no folder 'nowhere'"),
     (["small.toml", "--json", "nowhere/a.json"], "there is no folder 'nowhere'"),
+    (["small.toml", "--json", "."], "'.' is a folder; a file is needed"),
+    (["small.toml", "--html", "-", "--json", "-"], "cannot both go to '-'"),
     (["brownout", "--sweep"], "the scenario has nothing to sweep"),
     (["bare.toml", "--compare"], "the scenario has no variants to compare"),
 ]
@@ -215,11 +221,45 @@ def test_a_report_needs_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     assert importlib.util.find_spec("matplotlib") is not None
 
 
-def test_a_file_that_cannot_be_written_is_a_failure(run: Run) -> None:
-    Path("folder").mkdir()
-    status, _, err = run("simulate", "small.toml", "--json", "folder")
+def test_a_report_on_stdout_has_it_alone(run: Run) -> None:
+    status, out, err = run("simulate", "small.toml", "--seeds", "1", "--html", "-")
+    assert status == 0
+    assert out.startswith("<!doctype html>")
+    assert "answered" in table_in(err)
+
+
+def test_a_file_that_cannot_be_written_is_a_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("click.open_file", refuse)
+    status, _, err = run("simulate", "small.toml", "--json", "a.json")
     assert status == 1
-    assert "cannot write 'folder': Is a directory" in err
+    assert f"cannot write 'a.json': {os.strerror(errno.ENOSPC)}" in err
+
+
+def test_a_process_that_was_ended_is_a_failure_in_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*_: object) -> NoReturn:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("trio_pool.cli.simulate.played", end)
+    status, out, err = run("simulate", "small.toml", "--jobs", "2")
+    assert (status, out) == (1, "")
+    assert "a process that ran experiments was ended" in err
+
+
+def test_processes_end_with_the_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without that the command would run for the hours that its experiments take."""
+    long = attrs.evolve(next(iter(load("small.toml").cases.values())).experiment, seconds=1e7)
+    short = attrs.evolve(long, seconds=1)
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trio_pool.cli.experiments._Bar.have_run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        played([short, long, long, long], 2, Console(file=io.StringIO()))
+    assert multiprocessing.active_children() == []
 
 
 def test_a_broken_invariant_is_a_failure_that_tells_its_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,6 +334,10 @@ def test_a_target_that_no_size_can_meet_is_a_failure(run: Run) -> None:
         ([*TRAFFIC, "--target", "0"], "Invalid value for '--target'"),
         ([*TRAFFIC, "--target", "120%"], "Invalid value for '--target'"),
         ([*TRAFFIC, "--target", "some%"], "Invalid value for '--target'"),
+        ([*TRAFFIC, "--rate", "1e-300"], "Invalid value for '--rate'"),
+        ([*TRAFFIC, "--rate", "inf"], "Invalid value for '--rate'"),
+        ([*TRAFFIC, "--service-time", "1e-310"], "Invalid value for '--service-time'"),
+        ([*TRAFFIC, "--burstiness", "1000"], "Invalid value for '--burstiness'"),
         ([*TRAFFIC, "--burstiness", "-1"], "Invalid value for '--burstiness'"),
         ([*TRAFFIC, "--wait", "20"], "wait must be from 0 to acquire_timeout (10)"),
         ([*TRAFFIC, "--check", "1"], "one run tells nothing of chance"),
@@ -304,3 +348,13 @@ def test_traffic_that_cannot_be_is_refused(run: Run, arguments: list[str], what:
     status, out, err = run("size", *arguments)
     assert (status, out) == (2, "")
     assert what in " ".join(err.split())
+
+
+def test_a_broken_invariant_of_its_check_is_a_failure_in_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_it(*_: object, **__: object) -> NoReturn:
+        raise InvariantBroken("a slot was lost", 1.5, 0, "the command")
+
+    monkeypatch.setattr("trio_pool.cli.size.advise", break_it)
+    status, out, err = run("size", *TRAFFIC)
+    assert (status, out) == (1, "")
+    assert "a slot was lost" in err

@@ -202,7 +202,7 @@ async def _play(schedule: Schedule, scene: str, seed: int, console: Console | No
 @click.option("--seeds", type=click.IntRange(1, 10_000), metavar="N", help="How many; else what the scenario says.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as pool.max_waiting=10. Repeatable.")
 @click.option("--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes.")
-@click.option("--html", metavar="FILE", help="Write a report with charts to FILE.")
+@click.option("--html", metavar="FILE", help="Write a report with charts to FILE; - is stdout.")
 @click.option("--json", "as_json", metavar="FILE", help="Write a JSON document to FILE; - is stdout.")
 @click.pass_context
 def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: Any, **options: Any) -> None:
@@ -231,16 +231,16 @@ def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: A
 
 
 @command.command()
-@click.option("--rate", type=Finite(0, min_open=True), required=True, metavar="N", help="Requests per second.")
+@click.option("--rate", type=Finite(1e-6, 1e9), required=True, metavar="N", help="Requests per second.")
 @click.option(
     "--service-time",
-    type=SECONDS,
+    type=Finite(1e-6, 86_400),
     required=True,
     metavar="SECONDS",
     help="For which one holds its connection, on average.",
 )
 @click.option(
-    "--burstiness", type=Finite(0, 1000), default=1.0, show_default=True, help="Coefficient of variation of the gaps."
+    "--burstiness", type=Finite(0, 100), default=1.0, show_default=True, help="Coefficient of variation of the gaps."
 )
 @click.option(
     "--target",

@@ -30,7 +30,11 @@ def played(experiments: Sequence[Experiment], jobs: int, console: Console) -> li
         if jobs == 1 or len(experiments) == 1:
             return [bar.run(experiment) for experiment in experiments]
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _end_with_the_command) as pool:
-            return run_all(experiments, pool, bar.have_run)
+            try:
+                return run_all(experiments, pool, bar.have_run)
+            except BaseException:
+                _end_processes()
+                raise
 
 
 class _Bar:
@@ -60,6 +64,12 @@ class _Bar:
         done = self._seconds[self._runs] + min(now.at, reached.seconds)
         words = f"{now.leased} leased, {now.idle} idle, {now.waiting} waiting, {now.answered} of {now.begun} answered"
         self._progress.update(self._task, completed=done, description=words)
+
+
+def _end_processes() -> None:
+    """Nobody waits for what they still run."""
+    for process in multiprocessing.active_children():
+        process.terminate()
 
 
 def _end_with_the_command() -> None:

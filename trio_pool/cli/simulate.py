@@ -6,6 +6,7 @@ import itertools
 import shlex
 import tomllib
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -69,7 +70,7 @@ def run(order: Order, out: Console, err: Console) -> int:
     """Do it.
 
     :param out: where tables go.
-    :param err: where the bar goes, and tables where stdout is for JSON.
+    :param err: where the bar goes, and tables where stdout is for a document.
     :returns: the exit status: 1 if an expectation was not met.
     :raises click.UsageError: for a scenario that cannot be.
     :raises click.ClickException: when an invariant broke, or a file cannot be written.
@@ -85,8 +86,12 @@ def run(order: Order, out: Console, err: Console) -> int:
         raise click.UsageError(str(error)) from None
     except InvariantBroken as error:
         raise click.ClickException(str(error)) from None
+    except BrokenProcessPool:
+        raise click.ClickException(
+            "a process that ran experiments was ended from outside; fewer --jobs need less memory"
+        ) from None
     found = [] if isinstance(outcome, Sweep) else verdicts(scenario.cases, outcome.results)
-    _show(err if order.as_json == STDOUT else out, scenario, outcome, found)
+    _show(err if STDOUT in (order.as_json, order.html) else out, scenario, outcome, found)
     _write(order, scenario, outcome, found)
     return 0 if all(each.is_met for each in found) else 1
 
@@ -162,9 +167,16 @@ def _check_targets(order: Order) -> None:
     """What would fail after a long run, before it."""
     if order.html is not None and find_spec("matplotlib") is None:
         raise click.UsageError("the report's charts need an extra: pip install 'trio_pool[plot]'")
-    for path in (order.html, order.as_json):
-        if path not in (None, STDOUT) and not Path(path).parent.is_dir():
+    paths = [path for path in (order.html, order.as_json) if path is not None]
+    if len(paths) > 1 and paths[0] == paths[1]:
+        raise click.UsageError(f"the report and the JSON document cannot both go to {paths[0]!r}")
+    for path in paths:
+        if path == STDOUT:
+            continue
+        if not Path(path).parent.is_dir():
             raise click.UsageError(f"there is no folder {str(Path(path).parent)!r} for {path!r}")
+        if Path(path).is_dir():
+            raise click.UsageError(f"{path!r} is a folder; a file is needed")
 
 
 def _write(order: Order, scenario: Scenario, outcome: Comparison | Sweep, found: Sequence[Verdict]) -> None:

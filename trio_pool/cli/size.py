@@ -17,6 +17,7 @@ from ..simulate.describe import plain, source
 from ..simulate.estimates import Interval
 from ..simulate.reports.tables import Table
 from ..simulate.scenarios.wording import said, said_interval
+from ..simulate.watch import InvariantBroken
 from ..simulate.world.provider import VirtualProvider
 from ..sizing import general_wait, servers_for, wait_exceeds
 from .printing import show
@@ -63,12 +64,15 @@ def run(question: Question, as_json: bool, out: Console, err: Console) -> int:
     :param err: where it is said that there is something to wait for, on a terminal.
     :returns: the exit status: 1 if the target cannot be met.
     :raises click.UsageError: for what cannot be asked.
+    :raises click.ClickException: when the pool broke an invariant.
     """
     try:
         with err.status("simulating"):
             advice = _advice(question)
     except UsageError as error:
         raise click.UsageError(str(error)) from None
+    except InvariantBroken as error:
+        raise click.ClickException(str(error)) from None
     if as_json:
         click.echo(json.dumps({**plain(advice), "size": advice.size, "is_met": advice.is_met}, indent=2))
     else:

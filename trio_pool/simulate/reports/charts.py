@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -63,6 +64,7 @@ STYLE: Any = {
     "axes.titlesize": 10,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "text.parse_math": False,  # a name may have dollars
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "trio_pool",  # the same figure gives the same bytes
 }
@@ -77,7 +79,9 @@ def _drawn(panels: Sequence[Panel], columns: int = 2, height: float = HEIGHT) ->
     from matplotlib.figure import Figure
 
     rows = -(-len(panels) // columns)
-    with matplotlib.rc_context(STYLE):  # pyright: ignore[reportUnknownMemberType]  # PathLike of what, it leaves open
+    style = matplotlib.rc_context(STYLE)  # pyright: ignore[reportUnknownMemberType]  # PathLike of what, it leaves open
+    with style, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's browser has its own fonts
         figure = Figure(figsize=(2 * WIDTH, height * rows), layout="constrained")
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axis, panel in zip(axes, panels, strict=False):
