@@ -64,7 +64,11 @@ class BodyIterator(Generic[T]):
 
     async def __anext__(self) -> T:
         if self._is_plain:
-            return await self._next_piece()  # type: ignore[no-any-return]  # what is fed on is bytes then
+            piece: Any = await self._receive()
+            if piece:
+                return piece  # type: ignore[no-any-return]  # what is fed on is bytes then
+            self._is_plain = False
+            self._is_done = True
         if self._pending:
             await trio.lowlevel.checkpoint_if_cancelled()
             if self._exchange.owes_a_yield(0):
@@ -78,15 +82,6 @@ class BodyIterator(Generic[T]):
             else:
                 await self._refill()
         return self._pending.popleft()
-
-    async def _next_piece(self) -> Any:
-        """A piece of the body that is wanted as it came."""
-        piece = await self._receive()
-        if not piece:
-            self._is_plain = False
-            self._is_done = True
-            raise StopAsyncIteration
-        return piece
 
     def _take_decoded(self) -> int:
         """Turn one decoded piece into what was asked for; its size, or 0 when there is none at hand."""

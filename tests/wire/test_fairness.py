@@ -17,8 +17,8 @@ from trio_pool.response import Response
 
 from .servers import KINDS, Fleet, Server
 
-TURN_BYTES = 262_144 + 65_536
-"""Bytes within which other tasks must have had a turn: the promise, and the piece that goes over it."""
+TURN_BYTES = 262_144
+"""Bytes within which other tasks must have had a turn."""
 
 TAKES: dict[str, Callable[[Response], BodyIterator[bytes] | BodyIterator[str]]] = {
     "bytes": Response.iter_bytes,

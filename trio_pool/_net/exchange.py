@@ -43,8 +43,8 @@ from ..messages import IDEMPOTENT_METHODS, Request
 from .connection import Connection
 from .upload import upload
 
-READ_SIZE = 65536
-"""Bytes asked of the stream at a time."""
+READ_SIZE = 65_483
+"""Bytes asked of the stream at a time: what the largest TCP segment of Linux holds. More would cut the next in two."""
 
 FIRST_BITE = 16384
 """Bytes parsed at first: the fast lane wants a head whole."""
@@ -63,7 +63,8 @@ MAX_INTERIM = 100
 """Interim responses before the final one."""
 
 YIELD_SECONDS = 0.001
-YIELD_BYTES = 262144
+YIELD_BYTES = 262_144
+"""What a task may be served without letting others run, whichever comes first."""
 
 
 async def begin(connection: Connection, request: Request, limits: Limits, deadline: float) -> Exchange:
@@ -194,7 +195,7 @@ class Exchange:
             if self.complete:
                 return b""
             if not self.receive_nowait():
-                await self._fill(due, silence)
+                await self._wait_for_bytes(due, silence)
         if self.owes_a_yield(len(piece)):
             await self.take_turns()
         return piece
@@ -424,10 +425,14 @@ class Exchange:
 
     async def _fill(self, due: float = math.inf, silence: float | None = None) -> None:
         """Receive once, before it is due; each wait may take `silence` seconds."""
-        silence = self.limits.read if silence is None else silence
         while not self.receive_nowait():
-            until = min(due, self.connection.now() + silence)
-            await self.wait(self._stream.wait_readable, until, ReadTimeout)
+            await self._wait_for_bytes(due, silence)
+
+    def _wait_for_bytes(self, due: float, silence: float | None) -> Awaitable[None]:
+        """Wait until there is something to receive."""
+        silence = self.limits.read if silence is None else silence
+        until = min(due, self.connection.now() + silence)
+        return self.wait(self._stream.wait_readable, until, ReadTimeout)
 
     # ---- waiting, and being fair ----
 
@@ -496,7 +501,8 @@ class Exchange:
             await self.take_turns()
 
     def owes_a_yield(self, size: int) -> bool:
-        """Whether this task has been served without a wait for too long, now that it gets `size` bytes more.
+        """Whether this task has been served without a wait for so long, now that it gets `size` bytes more, that the
+        next piece could be too much.
 
         :raises TotalTimeout: the deadline has passed.
         """
@@ -505,7 +511,7 @@ class Exchange:
         connection.unyielded += size
         if now >= self.deadline and not self.complete:
             raise self.timed_out(None)
-        return connection.unyielded >= YIELD_BYTES or now - connection.yielded_at >= YIELD_SECONDS
+        return connection.unyielded > YIELD_BYTES - READ_SIZE or now - connection.yielded_at >= YIELD_SECONDS
 
     async def take_turns(self) -> None:
         """Yield to other tasks."""
