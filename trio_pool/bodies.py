@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import trio
 
 from ._wire.decoding import Decoder
-from .errors import DecodingError, LimitExceeded
+from .errors import DecodingError, LimitExceeded, TotalTimeout
 
 if TYPE_CHECKING:
     from .response import Response
@@ -71,17 +71,27 @@ class BodyIterator(Generic[T]):
             self._is_done = True
         if self._pending:
             await trio.lowlevel.checkpoint_if_cancelled()
-            if self._exchange.owes_a_yield(0):
+            if self._owes_a_yield(0):
                 await self._exchange.take_turns()
         while not self._pending:
             size = self._take_decoded()
             if size:
-                await self._exchange.be_fair(size)
+                await trio.lowlevel.checkpoint_if_cancelled()
+                if self._owes_a_yield(size):
+                    await self._exchange.take_turns()
             elif self._is_done:
+                await trio.lowlevel.checkpoint_if_cancelled()
                 raise StopAsyncIteration
             else:
                 await self._refill()
         return self._pending.popleft()
+
+    def _owes_a_yield(self, size: int) -> bool:
+        try:
+            return self._exchange.owes_a_yield(size)
+        except TotalTimeout as error:
+            self._response._cut(error)
+            raise
 
     def _take_decoded(self) -> int:
         """Turn one decoded piece into what was asked for; its size, or 0 when there is none at hand."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import ssl
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import trio
 
@@ -24,13 +25,17 @@ ABANDONED = 60.0
 """Seconds that a dial has which is nobody's, where the pool's `connection_timeout` is None: it must end some day."""
 
 
-class Dials:
+M = TypeVar("M")
+
+
+class Dials(Generic[M]):
     """What is being dialled.
 
     :param network: what resolves and connects.
     :param tls: what https connections are checked by, or None for the system's trust.
     :param own: the pool's own seconds, for a dial that is nobody's.
-    :param report: is told how each dial ended, with a stream or an error, and when it began.
+    :param make: makes what the pool keeps, of a stream and the seconds that the dial took.
+    :param report: is told how each dial ended, with what was made or an error.
     """
 
     def __init__(
@@ -38,11 +43,13 @@ class Dials:
         network: Network,
         tls: ssl.SSLContext | None,
         own: float,
-        report: Callable[[Slot, Stream | TrioPoolError, float], None],
+        make: Callable[[Stream, float], M],
+        report: Callable[[Slot, M | TrioPoolError], None],
     ) -> None:
         self._network = network
         self._tls = tls
         self._own = own
+        self._make = make
         self._report = report
         self._efforts: dict[Slot, Effort] = {}
         self._watched: dict[Slot, Watch] = {}
@@ -69,15 +76,12 @@ class Dials:
     async def run(self, slot: Slot) -> None:
         """Make one connection and report it. Never raises."""
         started = trio.current_time()
-        came: Stream | TrioPoolError = closed(slot.origin)
+        came: M | TrioPoolError = closed(slot.origin)
         effort = self._efforts[slot]
         try:
             stream = await self._strive(slot, effort)
-            if stream is not None and stream.readable():  # RFC 9112 section 9.2: it is no response to anything
-                stream.close()
-                came = _spoke_first(slot.origin, trio.current_time() - started)
-            elif stream is not None:
-                came = stream
+            if stream is not None:
+                came = self._made(slot, stream, trio.current_time() - started)
             elif not self._is_over:
                 came = _slow_dial(slot.origin, effort.seconds)
         except TrioPoolError as failure:
@@ -86,7 +90,7 @@ class Dials:
             came = ConnectError(f"the network failed: {failure!r}", origin=slot.origin, phase="connecting")
             came.__cause__ = failure
         finally:
-            self._ended(slot, came, started)
+            self._ended(slot, came)
 
     async def _strive(self, slot: Slot, effort: Effort) -> Stream | None:
         """A stream; None when the time is over."""
@@ -98,13 +102,23 @@ class Dials:
                 break
         return None
 
-    def _ended(self, slot: Slot, came: Stream | TrioPoolError, started: float) -> None:
+    def _made(self, slot: Slot, stream: Stream, seconds: float) -> M:
+        """What is made of a stream, or the stream is closed."""
+        try:
+            if stream.readable():  # RFC 9112 section 9.2: it is no response to anything
+                raise _spoke_first(slot.origin, seconds)
+            return self._make(stream, seconds)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _ended(self, slot: Slot, came: M | TrioPoolError) -> None:
         del self._efforts[slot]
         watch = self._watched.pop(slot, None)
         if watch is not None:
             watch.error = came if isinstance(came, TrioPoolError) else None
             watch.ended.set()
-        self._report(slot, came, started)
+        self._report(slot, came)
 
     def _trust(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -122,14 +136,14 @@ class Effort:
     def __init__(self, place: Place | None, own: float) -> None:
         self._own = own if own < math.inf else ABANDONED
         self.seconds = self._own if place is None else place.limits.connection
-        self.scope = trio.CancelScope()
+        self.scope = trio.CancelScope(shield=True)  # only the pool's end ends it, and not what surrounds the pool
         self.is_to_begin_again = False
         self._began = trio.current_time()
 
     def begin(self) -> trio.CancelScope:
         """The scope around one try, which begins now."""
         if self.is_to_begin_again:
-            self.is_to_begin_again, self.scope = False, trio.CancelScope()
+            self.is_to_begin_again, self.scope = False, trio.CancelScope(shield=True)
         self._began = trio.current_time()
         self.scope.deadline = self._began + self.seconds
         return self.scope

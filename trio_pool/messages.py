@@ -173,10 +173,10 @@ class Request:
     """
 
     __slots__ = (
-        "_is_spent",
         "content",
         "expects_continue",
         "guard",
+        "is_spent",
         "is_streamed",
         "kept",
         "method",
@@ -237,7 +237,7 @@ class Request:
         self.retry_unsafe = retry_unsafe
         self.was_sent = False  # whether a byte of it went out, where that ended in no response
         self.kept: Kept | None = None
-        self._is_spent = False
+        self.is_spent = False  # whether something was taken of a body that is made piece by piece
         self.raw_headers = raw
         self.expects_continue = b"expect" in given and _expects_continue(raw)
         if self.expects_continue and body is None:
@@ -278,7 +278,7 @@ class Request:
         self.witness = self.guard = None
         self.retry_unsafe = self.was_sent = False
         self.encoded = encoded
-        self.expects_continue = self._is_spent = False
+        self.expects_continue = self.is_spent = False
         if not encoded:
             _check_method(method)
             given = {name.lower() for name, _ in raw}
@@ -295,15 +295,18 @@ class Request:
     def encoded(self, head: bytes) -> None:
         self.kept = Kept(head, self.method, self.target, self.content, self.raw_headers.copy()) if head else None
 
-    def begin(self) -> None:
-        """Note that the request is being sent.
+    def check_body(self) -> None:
+        """Whether there is a body to be sent.
 
         :raises UsageError: it was sent before, and its body, which can be iterated over once only, is spent.
         """
-        if self.is_streamed:
-            if self._is_spent and iter_once(self.content):
-                raise UsageError("the request's streamed body was sent before", origin=self.origin)
-            self._is_spent = True
+        if self.is_spent and iter_once(self.content):
+            raise UsageError("the request's streamed body was sent before", origin=self.origin)
+
+    def begin(self) -> None:
+        """Note that the body is being sent. Raises as `check_body`."""
+        self.check_body()
+        self.is_spent = True
 
     @property
     def can_be_repeated(self) -> bool:
@@ -322,7 +325,7 @@ class Request:
         twin.content, twin.is_streamed, twin.timeouts = self.content, self.is_streamed, self.timeouts
         twin.witness, twin.guard = self.witness, self.guard
         twin.retry_unsafe, twin.was_sent = self.retry_unsafe, False
-        twin.kept, twin.expects_continue, twin._is_spent = self.kept, self.expects_continue, False
+        twin.kept, twin.expects_continue, twin.is_spent = self.kept, self.expects_continue, False
         twin.raw_headers = self.raw_headers.copy()
         return twin
 

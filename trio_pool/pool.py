@@ -139,7 +139,7 @@ class Pool:
         self._shares: dict[Identity, float] = {}
         self._kept: list[Callable[[], None]] = []  # each ends a task that lives as long as the pool
         self._alarm = AlarmClock(self._slots, self._carry_out, self._run_out)
-        self._dials = Dials(network, tls, self._limits.connection, self._report)
+        self._dials = Dials(network, tls, self._limits.connection, self._make, self._report)
         self._vacated: trio.Event | None = None
         self._acquire_timeouts = 0
         self._stale_retries = 0
@@ -176,7 +176,7 @@ class Pool:
             self._check_run()
             raise await self._closed(origin)
         if request.is_streamed:
-            request.begin()
+            request.check_body()
         asked = request
         if not self._is_direct:
             origin = self._routes.of(origin)
@@ -196,6 +196,8 @@ class Pool:
             if request.guard is not None:
                 _ask(request.guard, request, lease)
             now = trio.current_time()
+        if asked.is_streamed:
+            _ask(Request.begin, asked, lease)
         exchange = Exchange(lease.connection, request, limits, deadline, now)
         try:
             await exchange.run_to_head()
@@ -318,9 +320,9 @@ class Pool:
         self, lease: Lease, exchange: Exchange, error: BaseException, asked: Request
     ) -> tuple[Lease, Exchange]:
         """Once more on a new connection if this one was stale. Else the error, the lease given back."""
-        asked.was_sent = exchange.sent > 0
+        asked.was_sent, asked.is_spent = exchange.sent > 0, exchange.used_body
         if not (lease.is_reused and isinstance(error, TrioPoolError) and exchange.may_be_sent_again):
-            lease.release(reusable=False)
+            lease.release(reusable=exchange.is_too_late)
             raise error
         try:
             lease = await self._redial(lease, exchange)
@@ -331,7 +333,8 @@ class Pool:
                 await exchange.run_to_head()
             except BaseException:
                 asked.was_sent |= exchange.sent > 0
-                lease.release(reusable=False)
+                asked.is_spent = exchange.used_body
+                lease.release(reusable=exchange.is_too_late)
                 raise
         except TrioPoolError as failure:
             failure.may_have_been_processed |= error.may_have_been_processed
@@ -516,15 +519,19 @@ class Pool:
         self._dials.end()
         self._carry_out()
 
-    def _report(self, slot: Slot, stream: Stream | TrioPoolError, started: float) -> None:
+    def _make(self, stream: Stream, seconds: float) -> tuple[Connection, float]:
+        """What a dial has come to, and the chance by which its lifetime is drawn."""
+        codec = self._make_codec(self._wire)
+        connection = Connection(stream, codec, seconds, self.now, self._wire, self.tell, self._alarm.watch)
+        return connection, self._network.random()
+
+    def _report(self, slot: Slot, came: tuple[Connection, float] | TrioPoolError) -> None:
         """A dial has ended."""
-        now = trio.current_time()
-        if isinstance(stream, TrioPoolError):
-            self._slots.dial_failed(slot, stream)
+        if isinstance(came, TrioPoolError):
+            self._slots.dial_failed(slot, came)
         else:
-            codec = self._make_codec(self._wire)
-            connection = Connection(stream, codec, now - started, self.now, self._wire, self.tell, self._alarm.watch)
-            self._slots.dialled(slot, connection, now, self._network.random())
+            connection, chance = came
+            self._slots.dialled(slot, connection, trio.current_time(), chance)
         self._carry_out()
 
 
@@ -607,7 +614,7 @@ def _check_request(given: Any) -> None:
 
 
 def _ask(guard: Callable[[Request], None], request: Request, lease: Lease) -> None:
-    """After a wait: whether the request may still be sent. The connection is whole."""
+    """Whether the request may be sent, now that there is a connection; which is whole."""
     try:
         guard(request)
     except BaseException:

@@ -417,6 +417,12 @@ class Response:
         self._release()
         return self._exchange.error(type(error), error.what, error.advice)
 
+    def _cut(self, error: BaseException) -> None:
+        """Reading ends in this: the connection is done with."""
+        self._release()
+        if isinstance(error, TrioPoolError) and not error.attempts:
+            error.attempts = self.attempts
+
     async def next_raw(self) -> bytes:
         """The next piece of the body as it comes, not decoded; b"" at its end. Raises as `iter_raw`."""
         if not self._is_streamed:
@@ -444,9 +450,7 @@ class Response:
         try:
             result = await receive()
         except BaseException as error:
-            self._release()
-            if isinstance(error, TrioPoolError) and not error.attempts:
-                error.attempts = self.attempts
+            self._cut(error)
             raise
         finally:
             self._is_reading = False

@@ -79,6 +79,9 @@ class Deadlines(Generic[T]):
 WIDTH = 0.25
 """Seconds: the deadlines of a bucket lie that close together."""
 
+NEVER = 2.0**50
+"""Seconds: what is later, by any clock, does not come."""
+
 W = TypeVar("W", bound=Hashable)
 
 
@@ -86,54 +89,73 @@ class Waits(Generic[W]):
     """Deadlines of waits that are many, and nearly all of which end before them: a wait that has ended leaves nothing
     behind, neither an entry to be skipped some day nor anything for the collector of garbage.
 
-    They lie in buckets, and only the one whose time has come is put in order.
+    They lie in buckets, and only the one whose time has come is put in order: there an entry stays until its own time.
     """
 
     def __init__(self) -> None:
         self._at: dict[W, float] = {}
-        self._buckets: dict[float, dict[W, None]] = {}  # by when they begin
-        self._begins: list[float] = []  # of the buckets, a heap
-        self._present: list[tuple[float, int, W]] = []  # of the bucket whose time has come, a heap
+        self._buckets: dict[float, dict[W, None]] = {}  # by when they begin; none is empty
+        self._begins: list[float] = []  # of the buckets, a heap; some are gone
+        self._present: list[tuple[float, int, W]] = []  # of the buckets whose time has come, a heap; some have ended
+        self._passed = -math.inf  # what begins by then is present
         self._added = 0
 
     @property
     def next(self) -> float:
         """When to look, or `math.inf`. It may be in vain, for the sake of a whole bucket."""
-        present = self._present
+        present, begins = self._present, self._begins
         while present and self._at.get(present[0][2]) != present[0][0]:
-            heapq.heappop(present)  # has ended
+            heapq.heappop(present)
+        while begins and begins[0] not in self._buckets:
+            heapq.heappop(begins)
         first = present[0][0] if present else math.inf
-        return min(first, self._begins[0]) if self._begins else first
+        return min(first, begins[0]) if begins else first
 
     def hold(self, wait: W, at: float) -> None:
         """The wait must end at this time, and not when it was said before."""
         self.let_go(wait)
-        if at == math.inf:
+        if at > NEVER:
             return
+        begin = _begin_of(at)
         self._at[wait] = at
-        begin = math.floor(at / WIDTH) * WIDTH
-        bucket = self._buckets.get(begin)
-        if bucket is None:
-            bucket = self._buckets[begin] = {}
+        if begin <= self._passed:
+            self._put_in_order(wait, at)
+        elif (bucket := self._buckets.get(begin)) is not None:
+            bucket[wait] = None
+        else:
+            self._buckets[begin] = {wait: None}
             heapq.heappush(self._begins, begin)
-        bucket[wait] = None
+            if len(self._begins) > 2 * len(self._buckets) + MANY:
+                self._begins = sorted(self._buckets)
 
     def let_go(self, wait: W) -> None:
         """The wait has ended, or never was."""
         at = self._at.pop(wait, None)
-        if at is not None:
-            bucket = self._buckets.get(math.floor(at / WIDTH) * WIDTH)
-            if bucket is not None:
-                bucket.pop(wait, None)
+        if at is None:
+            return
+        bucket = self._buckets.get(begin := _begin_of(at))
+        if bucket is not None:
+            bucket.pop(wait, None)
+            if not bucket:
+                del self._buckets[begin]
 
     def pop(self, now: float) -> W | None:
         """Whoever is overdue, and has been for longest; None: nobody is. It is let go."""
+        self._passed = max(self._passed, now)
         while self._begins and self._begins[0] <= now:
-            for wait in self._buckets.pop(heapq.heappop(self._begins)):
-                self._added += 1
-                heapq.heappush(self._present, (self._at[wait], self._added, wait))
+            for wait in self._buckets.pop(heapq.heappop(self._begins), ()):
+                self._put_in_order(wait, self._at[wait])
         if self.next > now:
             return None
         wait = heapq.heappop(self._present)[2]
         del self._at[wait]
         return wait
+
+    def _put_in_order(self, wait: W, at: float) -> None:
+        self._added += 1
+        heapq.heappush(self._present, (at, self._added, wait))
+
+
+def _begin_of(at: float) -> float:
+    """When the bucket of a time begins."""
+    return math.floor(max(at, -NEVER) / WIDTH) * WIDTH

@@ -140,10 +140,11 @@ class Exchange:
         """
         request, connection = self.request, self.connection
         witness = request.witness
+        if self.started_at >= self.deadline:
+            await trio.lowlevel.checkpoint()  # whoever tries again and again must let others run
+            raise self.timed_out(None)
         if witness is not None:
             await witness.sending(self._stream)
-        if self.started_at >= self.deadline:
-            raise self.timed_out(None)
         rest = self._send_request()
         if rest or request.is_streamed or request.expects_continue:
             await self._send_slowly(rest)
@@ -204,14 +205,15 @@ class Exchange:
         """The rest of the body. Raises as `receive`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         pieces: list[bytes] = []
+        before = 0  # what has come with the head counts too
         while True:
             self._take_all(pieces)
             if self.complete:
                 return pieces
-            before = self.received
             if not self.parse():
                 await self._fill()
-            await self.pace(self.received - before)
+            size, before = self.received - before, self.received
+            await self.pace(size)
 
     async def foresee(self, is_enough: Callable[[bytes], bool], bound: int, due: float = math.inf) -> bytes:
         """What is to come of the body, all of it or at least so much; whoever reads it afterwards gets it all the same.
@@ -520,6 +522,11 @@ class Exchange:
         self.connection.unyielded = 0
 
     # ---- errors ----
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether its time is over before it begins. Then nothing is sent: the connection stays as it is."""
+        return self.started_at >= self.deadline
 
     @property
     def was_broken_off(self) -> bool:

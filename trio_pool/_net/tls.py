@@ -95,6 +95,7 @@ class TLSStream:
             try:
                 data = self.ssl_object.read(max_bytes)
             except ssl.SSLWantReadError:
+                self._has_more = False
                 self._fill_nowait()
                 continue
             except ssl.SSLZeroReturnError:
