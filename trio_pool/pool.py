@@ -299,8 +299,9 @@ class Pool:
         place = Place(origin, limits, deadline, witness)
         waiter = slots.enqueue(origin, place.deadline, place)
         if waiter is None:
+            refusal = full(origin, self.config.max_waiting, slots.crowd(origin))
             await trio.lowlevel.checkpoint()  # as in `_closed`
-            raise full(origin, self.config.max_waiting, slots.crowd(origin))
+            raise refusal
         self._carry_out()
         return await self._wait(waiter, place)
 

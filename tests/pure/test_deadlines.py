@@ -8,7 +8,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trio_pool._core.deadlines import MANY, Deadlines, Waits
+from trio_pool._core.deadlines import MANY, NEVER, WIDTH, Deadlines, Waits
 
 
 class Wait:
@@ -107,7 +107,7 @@ CHANGES = st.lists(
     st.tuples(
         st.sampled_from(["hold", "hold", "hold", "let go", "pass", "pass"]),
         st.integers(0, 5),
-        st.sampled_from([0.0, 0.001, 0.1, 0.24, 0.25, 0.26, 1.0, 7.3, math.inf]),
+        st.sampled_from([-math.inf, -300.0, -0.3, 0.0, 0.001, 0.1, 0.24, 0.25, 0.26, 1.0, 7.3, 1e308, math.inf]),
     ),
     max_size=80,
 )
@@ -124,13 +124,15 @@ def test_waits_end_in_their_time_and_in_order_and_no_others(
     for what, which, seconds in changes:
         if what == "hold":
             book.hold(which, now + seconds)
-            held[which] = now + seconds
+            held.pop(which, None)
+            if seconds < NEVER:
+                held[which] = now + seconds
         elif what == "let go":
             book.let_go(which)
             held.pop(which, None)
-        elif seconds < math.inf:
+        elif 0 <= seconds < NEVER:
             now += seconds
-        assert book.next <= min(held.values(), default=math.inf)
+        assert book.next <= max(min(held.values(), default=math.inf), -NEVER)
         overdue = sorted(at for at in held.values() if at <= now)
         found = []
         while (wait := book.pop(now)) is not None:
@@ -168,3 +170,30 @@ def test_a_wait_that_has_ended_leaves_nothing_behind() -> None:
     assert book.next == 60.0
     assert book.pop(60.0) == -1
     assert book.next == math.inf
+
+
+def test_buckets_whose_waits_have_ended_are_gone() -> None:
+    book: Waits[int] = Waits()
+    for wait in range(100_000):
+        book.hold(wait, 3600 + wait * WIDTH)
+        book.let_go(wait)
+        book.next  # noqa: B018  # as the clock does, with each wait
+    assert (len(book._at), len(book._buckets), len(book._begins), len(book._present)) == (0, 0, 0, 0)
+    book.hold(-1, 5.0)
+    for wait in range(1000):
+        book.hold(wait, 3600 + wait * WIDTH)
+        book.let_go(wait)
+    assert len(book._begins) <= 2 + MANY
+
+
+def test_short_waits_do_not_make_the_clock_look_again_and_again() -> None:
+    book: Waits[int] = Waits()
+    looks = 0
+    for wait in range(1000):
+        now = 100 + wait / 1000
+        book.hold(wait, now + 0.1)
+        while book.next <= now:
+            looks += 1
+            assert book.pop(now) is None
+        book.let_go(wait)
+    assert looks <= 2 * (1 / WIDTH + 1)

@@ -11,7 +11,7 @@ import trio
 
 from trio_pool import ConnectError, PoolConfig, Request, TLSError, TrioPoolError, open_pool
 
-from .network import Address, Dialling, MemoryNetwork, MemoryStream
+from .network import Address, Dialling, MemoryNetwork, MemoryStream, Pipe
 from .scheduling import settle, virtual
 from .secure import client_context, over_tls
 from .servers import Reply, Server, read_all, saying, stay
@@ -309,3 +309,52 @@ async def test_requests_take_what_prewarming_dials(network: MemoryNetwork) -> No
         await settle()
         assert counts(pool) == (0, 0, 1, 0, 0)
     assert outcome.error is None
+
+
+@virtual
+async def test_a_shielded_request_is_dialled_for_in_cancelled_surroundings(
+    network: MemoryNetwork,
+) -> None:
+    server = a_server(network)
+    network.hosts["a.test"].dialling = Dialling(1)
+    with trio.CancelScope() as surroundings:
+        async with pool_on(network) as pool:
+            surroundings.cancel()
+            with trio.CancelScope(shield=True):
+                await fetch(pool, get())
+    assert len(server.asked) == 1
+
+
+class Unreadable(MemoryStream):
+    """A stream of somebody's own that cannot say whether there is something to be read."""
+
+    def readable(self) -> bool:
+        raise RuntimeError("no")
+
+
+class Unlucky(MemoryNetwork):
+    """A network without chance."""
+
+    def random(self) -> float:
+        raise RuntimeError("no")
+
+
+class Untold(MemoryNetwork):
+    """A network whose streams are unreadable."""
+
+    def make(self, incoming: Pipe, outgoing: Pipe) -> MemoryStream:
+        return Unreadable(incoming, outgoing, self._portion)
+
+
+@pytest.mark.parametrize("kind", [Unlucky, Untold])
+@virtual
+async def test_what_was_dialled_is_closed_where_the_rest_of_the_network_fails(
+    network: MemoryNetwork, kind: type[MemoryNetwork]
+) -> None:
+    network.__class__ = kind
+    network.serve("a.test", stay)
+    async with pool_on(network) as pool:
+        with pytest.raises(ConnectError, match="the network failed: RuntimeError"):
+            await fetch(pool, get())
+        assert network.open == 0
+        assert counts(pool) == (0, 0, 0, 0, 0)

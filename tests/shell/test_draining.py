@@ -137,3 +137,21 @@ async def test_a_stale_connection_is_replaced_even_in_a_drain(network: MemoryNet
         await settle()
         await pool.drain()
     assert sending.error is None
+
+
+@virtual
+async def test_a_shielded_drain_serves_who_was_accepted_although_the_surroundings_are_cancelled(
+    network: MemoryNetwork,
+) -> None:
+    a_server(network)
+    network.hosts["a.test"].dialling = Dialling(1)
+    asked = Outcome()
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as surroundings:
+            async with pool_on(network) as pool:
+                nursery.start_soon(asked.of, fetch, pool, get())
+                await settle()
+                surroundings.cancel()
+                with trio.CancelScope(shield=True):
+                    await pool.drain()
+    assert asked.error is None

@@ -14,7 +14,7 @@ from trio_pool import Response, Timeouts, TotalTimeout
 
 from .network import Channel, MemoryNetwork, MemoryStream, Pipe
 from .scheduling import settle, virtual, virtual_clock
-from .servers import read_all, read_head
+from .servers import read_all, read_head, saying, stay
 from .stories import fetch, get, pool_on, post
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -268,3 +268,30 @@ async def test_every_public_await_of_a_pool_looks_for_a_cancellation(network: Me
             scope.cancel()
             await PUBLIC[name](pool)
         assert scope.cancelled_caught
+
+
+class Meals(trio.abc.Instrument):
+    """The most bytes that were received in one step of a task."""
+
+    def __init__(self, network: MemoryNetwork) -> None:
+        self.largest = 0
+        self._network = network
+        self._before = 0
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        served = self._network.hosts["a.test"].served
+        received = served[0].peer.received if served else 0
+        self.largest = max(self.largest, received - self._before)
+        self._before = received
+
+
+@pytest.mark.parametrize("way", ["read", "iter_raw", "iter_bytes", "iter_lines"])
+@virtual
+async def test_no_step_takes_more_than_256_kib_of_a_body_with_a_length(network: MemoryNetwork, way: str) -> None:
+    body = b"0123456\n" * 500_000
+    network.serve("a.test", saying(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body, then=stay))
+    meals = Meals(network)
+    trio.lowlevel.add_instrument(meals)
+    async with pool_on(network) as pool, pool.stream(get()) as response:
+        await drink(response, way)
+    assert 65_000 < meals.largest <= 262_144

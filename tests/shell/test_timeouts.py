@@ -324,3 +324,43 @@ async def test_what_comes_in_the_very_moment_of_the_timeout_is_one_or_the_other(
             assert "did not begin to answer within 2 s" in str(error)
         assert counts(pool)[0] == 0
         assert pool.statistics().leased == 0
+
+
+@virtual
+async def test_a_request_that_is_too_late_costs_no_connection_and_lets_others_run(network: MemoryNetwork) -> None:
+    a_server(network)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with pool_on(network) as pool:
+        await fetch(pool, get())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(others)
+            for _ in range(10):
+                with pytest.raises(TotalTimeout):
+                    await pool.send(get(), deadline=trio.current_time())
+            nursery.cancel_scope.cancel()
+        assert turns >= 5  # the scheduler is shuffled
+        assert counts(pool) == (0, 1, 0, 0, 0)
+        await fetch(pool, get())
+        assert pool.statistics().dials == 1
+
+
+@virtual
+async def test_a_total_timeout_between_lines_that_are_there_ends_the_response(network: MemoryNetwork) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+    network.serve("a.test", saying(head + b"one\ntwo\n", then=stay))
+    async with client_on(network, total_timeout=2) as client, client.stream("GET", "http://a.test/") as response:
+        lines = response.iter_lines()
+        assert await anext(lines) == "one"
+        await trio.sleep(3)
+        with pytest.raises(TotalTimeout) as caught:
+            await anext(lines)
+        assert response.is_closed
+        assert len(caught.value.attempts) == 1
+        assert counts(client.pool) == (0, 0, 0, 0, 0)

@@ -368,3 +368,20 @@ async def test_a_cut_over_a_real_socket(is_reset: bool) -> None:
         with pytest.raises(OSError, match="EOF|reset"):
             assert await receive_exactly(stream, 4) == b"last"
             await receive(stream)
+
+
+@VERSIONS
+@virtual
+async def test_a_read_of_just_what_was_there_does_not_make_the_next_wait_spin(
+    network: MemoryNetwork, version: ssl.TLSVersion
+) -> None:
+    ends = tied(version)
+    await ends.shake_hands()
+    await ends.channel.send_all(b"hello")
+    await ends.stream.wait_readable()
+    assert await receive_exactly(ends.stream, 5) == b"hello"
+    with pytest.raises(BlockingIOError):
+        ends.stream.recv_nowait(5)
+    with trio.move_on_after(1) as scope:
+        await ends.stream.wait_readable()
+    assert scope.cancelled_caught

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 import trio
 
-from trio_pool import LocalProtocolError, ReadError, RemoteProtocolError, Request, Timeouts, UsageError, WriteError
+from trio_pool import (
+    LocalProtocolError,
+    PoolFull,
+    PoolTimeout,
+    ReadError,
+    RemoteProtocolError,
+    Request,
+    Timeouts,
+    UsageError,
+    WriteError,
+)
 
 from .bodies import BOTH, TOO_LARGE, Body, serve, upload
 from .network import Channel, MemoryNetwork
@@ -299,3 +309,36 @@ async def test_an_answer_before_a_body_that_was_never_asked_for(network: MemoryN
     async with pool_on(network) as pool:
         request = Request("GET", "http://a.test/", content=b"a GET may have one")
         assert await fetch(pool, request) == b"a GET may have one"
+
+
+@virtual
+async def test_a_body_that_only_waited_can_be_sent_again(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network, max_connections=1, max_waiting=1, acquire_timeout=1) as pool:
+        request, waiting = post(content=pieces(b"a", b"b")), Outcome()
+        async with pool.stream(post()), trio.open_nursery() as nursery:
+            nursery.start_soon(waiting.of, fetch, pool, post())
+            await settle()
+            with pytest.raises(PoolFull):
+                await pool.send(request)
+            await trio.sleep(1.5)
+            with pytest.raises(PoolTimeout):
+                await pool.send(request)
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await pool.send(request)
+        assert await fetch(pool, request) == b":ab"
+        with pytest.raises(UsageError, match="was sent before"):
+            await pool.send(request)
+
+
+@virtual
+async def test_a_body_that_two_send_at_once_goes_out_once_and_costs_no_connection(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network, max_connections=1) as pool:
+        request, outcomes = post(content=pieces(b"a", 1.0, b"b")), [Outcome(), Outcome()]
+        async with trio.open_nursery() as nursery:
+            for outcome in outcomes:
+                nursery.start_soon(outcome.of, fetch, pool, request)
+        assert sorted(str(type(outcome.error).__name__) for outcome in outcomes) == ["NoneType", "UsageError"]
+        assert counts(pool) == (0, 1, 0, 0, 0)

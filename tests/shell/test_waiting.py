@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import sys
 
 import pytest
 import trio
@@ -320,3 +321,29 @@ async def test_neither_limit_is_ever_crossed(network: MemoryNetwork) -> None:
     async with pool_on(network, max_connections=5, max_connections_per_host=3) as pool:
         await many(pool, 50)
     assert network.most == server.most_at_once == 3
+
+
+@virtual
+async def test_limits_of_any_size_are_kept_or_never_come(network: MemoryNetwork) -> None:
+    network.serve("a.test", stay).dialling = NEVER
+    async with pool_on(network, acquire_timeout=sys.float_info.max, connection_timeout=2) as pool:
+        with pytest.raises(ConnectTimeout, match="not made in time"):
+            await fetch(pool, get())
+        with pytest.raises(TotalTimeout):
+            await pool.send(get(), deadline=-math.inf)
+        assert pool.statistics().waiting == 0
+
+
+@virtual
+async def test_where_many_waits_run_out_at_once_others_have_their_turns(network: MemoryNetwork) -> None:
+    a_server(network)
+    seen: list[int] = []
+    async with pool_on(network, max_connections=1, acquire_timeout=2) as pool, pool.stream(get()):
+        async with trio.open_nursery() as nursery:
+            for _ in range(1000):
+                nursery.start_soon(Outcome().of, fetch, pool, get())
+            await trio.sleep(2)
+            while pool.statistics().waiting:
+                seen.append(pool.statistics().waiting)
+                await trio.lowlevel.checkpoint()
+    assert 0 < min(seen) < 1000
