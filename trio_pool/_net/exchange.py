@@ -171,10 +171,7 @@ class Exchange:
             finally:
                 connection.due = before
             self._has_waited(due, ReadTimeout)
-            self.receive_nowait()
-            if self.events and type(head := self.events[0]) is Head:
-                self.head, self.head_at = head, connection.yielded_at
-                self.events.popleft()
+            self._receive_head(connection.yielded_at)
         while self.head is None:
             if self.events:
                 self.note(self.events.popleft())
@@ -424,6 +421,13 @@ class Exchange:
             events = self.connection.codec.feed(data)
             self.events += events
         return True
+
+    def _receive_head(self, now: float) -> None:
+        """Receive once, and take the head if that was plain: nearly all are."""
+        self.receive_nowait()
+        if self.events and type(head := self.events[0]) is Head:
+            self.head, self.head_at = head, now
+            self.events.popleft()
 
     async def _fill(self, due: float = math.inf, silence: float | None = None) -> None:
         """Receive once, before it is due; each wait may take `silence` seconds."""
