@@ -54,18 +54,11 @@ class AlarmClock:
         """The wait has ended."""
         self._waits.let_go(waiter)
 
-    def stop(self) -> None:
-        """The slots are shut: nothing is due any more."""
-        self._nap.cancel()
-
     async def ring(self) -> None:
-        """Close idle connections when their time has come, and those that are waited for too long; end waits in line.
-
-        Shielded, so that timeouts hold in a body that shields itself when the pool's surroundings are cancelled.
-        """
-        while not self._slots.is_shut:
+        """Close idle connections in their time, and those that are waited for too long; end waits in line."""
+        while True:
             due = min(self._slots.next_tick, self._deadlines.next, self._waits.next)
-            with trio.CancelScope(deadline=due, shield=True) as self._nap:
+            with trio.CancelScope(deadline=due) as self._nap:
                 await trio.sleep_forever()
             await trio.lowlevel.cancel_shielded_checkpoint()  # what was woken in the same moment is not overdue
             now = trio.current_time()

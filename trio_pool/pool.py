@@ -1,8 +1,8 @@
 """The shell of the pool: it carries out what `_core/slots.py` decides, and decides nothing.
 
 Every visit to the core is synchronous and ends in `_carry_out`, so a cancellation can only fall between whole
-steps. The pool's nursery holds one task a dial and one that expires idle connections; none of them ever raises:
-they report to the core.
+steps. The pool's tasks, one a dial and one for the alarm clock, live in a nursery behind a shield; none of them ever
+raises: they report to the core.
 
 A waiter's undo stands beside its wait (`_wait`). Once a slot is granted the runner delivers it, whatever is
 cancelled meanwhile, and the task that gets it owns it: a `Lease`, given back in a synchronous `finally`.
@@ -79,15 +79,13 @@ async def open_pool(
     pool = Pool(config, tls, proxy, uds, observers, network or SystemNetwork())
     failure: BaseException | None = None
     async with trio.open_nursery() as nursery:
-        pool._start(nursery)
         try:
+            await nursery.start(pool._keep_tasks)
             yield pool
         except BaseException as error:  # taken out of the nursery's group and raised as itself below
             failure = error
-        # Nothing outside can reach in any more: the tasks below end at once, and only by this cancellation.
-        nursery.cancel_scope.shield = True
+        nursery.cancel_scope.shield = True  # nothing outside can reach in any more: the tasks end at once
         pool._shut()
-        nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure
 
@@ -140,6 +138,7 @@ class Pool:
         self._kept: list[Callable[[], None]] = []  # each ends a task that lives as long as the pool
         self._alarm = AlarmClock(self._slots, self._carry_out, self._run_out)
         self._dials = Dials(network, tls, self._limits.connection, self._make, self._report)
+        self._tasks = trio.CancelScope(shield=True)  # around them all
         self._vacated: trio.Event | None = None
         self._acquire_timeouts = 0
         self._stale_retries = 0
@@ -505,19 +504,24 @@ class Pool:
 
     # ---- the tasks ----
 
-    def _start(self, nursery: trio.Nursery) -> None:
-        self._nursery = nursery
+    async def _keep_tasks(self, task_status: trio.TaskStatus[None]) -> None:
+        """Hold the pool's tasks, which only its end ends.
+
+        So a body that shields itself, when what surrounds it is cancelled, has its requests dialled for and timed out.
+        """
         self._token = trio.lowlevel.current_trio_token()
         self._thread = get_ident()  # has no other run while this one lasts, so it tells at less cost whose a task is
         self.now = trio.lowlevel.current_clock().current_time  # without the way through its runner
-        nursery.start_soon(self._alarm.ring)
+        with self._tasks:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._alarm.ring)
+                task_status.started()
 
     def _shut(self) -> None:
         self._slots.shut()
         for end in self._kept:
             end()
-        self._alarm.stop()
-        self._dials.end()
+        self._tasks.cancel()
         self._carry_out()
 
     def _make(self, stream: Stream, seconds: float) -> tuple[Connection, float]:
