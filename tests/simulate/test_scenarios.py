@@ -254,7 +254,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         r"^expect\.answered is nothing that can be expected: perhaps answered_at_",
     ),
     ({"expect": {"latency_at_most": 1}}, r"^expect\.latency_at_most is nothing that can be expected"),
-    ({"expect": {"answered_at_least": "all"}}, r"^expect\.answered_at_least must be a number"),
+    ({"expect": {"answered_at_least": "all"}}, r"^expect\.answered_at_least must be a share"),
     ({"seconds": 0}, r"^seconds must be a positive number"),
     ({"warm_up": 60}, r"^warm_up must be less than seconds"),
     ({"seeds": 0}, r"^seeds must be a whole number of at least 1"),

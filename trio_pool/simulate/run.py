@@ -33,18 +33,15 @@ from .record import Moment, Record
 from .result import Result
 from .watch import InvariantBroken, Watch
 from .world import scheduling
-from .world.engine import Engine, open_engine
+from .world.engine import PATIENCE, Engine, open_engine
 from .world.network import VirtualNetwork
+from .world.scheduling import Stuck
 
 if TYPE_CHECKING:
     from .experiment import Experiment
 
 MOMENTS = 200
 """Samples of the pool in an experiment, where nothing else is said."""
-
-PATIENCE = 120.0
-"""Seconds after which what was cancelled must have ended, and the pool must be at rest."""
-
 
 class Progress(NamedTuple):
     """How far a run has come.
@@ -97,13 +94,16 @@ class Run:
         """Whether the pool or the client is to blame for what ended the run."""
         if self._engine is None or error is self._engine.broken:
             return False
-        return isinstance(error, Exception)
+        if isinstance(error, BaseExceptionGroup):
+            return error.split((Exception, Stuck))[1] is None
+        return isinstance(error, (Exception, Stuck))
 
     async def _play(self) -> Result | None:
         experiment = self._experiment
         result: Result | None = None
         async with open_engine() as engine:
             network = VirtualNetwork(engine, experiment.providers, experiment.faults, seed=experiment.seed)
+            self._watch.ended = engine.make_end
             with self._watch.scope:
                 async with self._open(network) as client:
                     self._engine = engine
@@ -144,6 +144,7 @@ class Run:
         await self._expire(pool)
         watch.audit()
         watch.end()
+        engine.after(PATIENCE, watch.fail, "the pool is to be closed, and that does not end")
         return result
 
     def _result(self, engine: Engine, network: VirtualNetwork, pool: Pool) -> Result:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from ...checks import NOT_NEGATIVE, POSITIVE
+from ...checks import NOT_NEGATIVE, POSITIVE, SHARE
 from ...config import PoolConfig
 from ...errors import UsageError
 from ...upstreams import Upstream
@@ -127,7 +127,8 @@ def _expectations(value: Any) -> Iterator[Expectation]:
         if figure not in FIGURES or side not in ("least", "most"):
             allowed = [f"{each}_at_{end}" for each in FIGURES for end in ("least", "most")]
             raise UsageError(f"expect.{key} is nothing that can be expected: {nearest(key, allowed)}")
-        NOT_NEGATIVE.check(f"expect.{key}", bound)
+        rule = SHARE if unit_of(FIGURES[figure]) == "share" else NOT_NEGATIVE
+        rule.check(f"expect.{key}", bound)
         yield Expectation(FIGURES[figure], side == "least", bound)
 
 
