@@ -28,6 +28,7 @@ from trio_pool.simulate import (
 )
 from trio_pool.simulate.describe import plain, source
 from trio_pool.simulate.traffic import workload
+from trio_pool.simulate.traffic.measured import CHAT_INPUT, CHAT_OUTPUT
 from trio_pool.simulate.traffic.traces import parse, read
 
 from .plans import CROWDED, QUIET, STORMY
@@ -87,7 +88,7 @@ def again(command: str) -> Experiment:
 
 
 def test_presets_and_traces_have_a_command_that_replays_them(tmp_path: Path) -> None:
-    changed = attrs.evolve(workload.chat(9.0).service, first_byte=Constant(0.2))
+    changed = Service(Constant(0.2), CHAT_OUTPUT, input_tokens=CHAT_INPUT)
     presets = [workload.chat(10.0), workload.agent(3.0), Workload(Poisson(2.0), changed)]
     for each in [*presets, *of_trace(tmp_path / "it's an hour.csv")]:
         experiment = Experiment(PoolConfig(), pickle.loads(pickle.dumps(each)), seconds=10, seed=7)
@@ -97,7 +98,7 @@ def test_presets_and_traces_have_a_command_that_replays_them(tmp_path: Path) -> 
 
 
 def test_a_changed_copy_does_not_remember_what_made_the_other() -> None:
-    tokens = attrs.evolve(workload.CHAT_OUTPUT, values=(1, 2))
+    tokens = attrs.evolve(CHAT_OUTPUT, values=(1, 2))
     assert source(tokens, set()) == "Empirical(values=(1, 2,))"
 
 

@@ -272,6 +272,16 @@ def test_a_long_grace_does_not_have_a_moment_for_each_of_its_seconds() -> None:
     assert at_[-1] == result.ended
 
 
+def test_who_is_held_in_a_pause_or_before_an_upstream_is_counted_beside_the_pools_line() -> None:
+    overload = VirtualProvider(concurrency=1, retry_after=2)
+    paused = run(PoolConfig(), at(0.0, 0.1, 0.5, 0.6), overload, seconds=1.5, sample_every=0.25)
+    assert [(moment.waiting, moment.held) for moment in paused.moments[:6]] == [(0, 0)] * 3 + [(0, 2)] * 3
+    limited = {"provider": {"max_concurrency": 1}}
+    lined_up = run(PoolConfig(), at(0.0, 0.0, 0.0), seconds=4, sample_every=0.75, upstream_options=limited)
+    assert [(moment.waiting, moment.held) for moment in lined_up.moments[1:5]] == [(0, 2), (0, 1), (0, 0), (0, 0)]
+    assert [moment[1:7] for moment in run(ONE, at(0.0, 0.0), sample_every=0.75).moments[1:2]] == [(1, 0, 0, 1, 0, 2)]
+
+
 def test_littles_law_holds_in_a_steady_state_and_not_in_a_line_that_grows() -> None:
     offsets = [number / 10 for number in range(300)]
     steady = run(PoolConfig(max_connections_per_host=100), at(*offsets), seconds=30.0, warm_up=5.0)

@@ -77,7 +77,9 @@ FILES: dict[str, bytes] = {
     "line 1: it is no text in UTF-8, as a CSV file should be": f"{HEADER}\n{FIRST}\n".encode("utf-16"),
     "line 3: it is no text in UTF-8, as a CSV file should be": f"{HEADER}\n{FIRST}\n".encode() + b"2023,\xff,1\n",
     "line 2: it is no CSV (field larger than field limit (131072))": f"{HEADER}\n{'1' * 140_000}\n".encode(),
-    f"line 2, column ContextTokens: '{'1' * 199}… is no number of tokens": f"{HEADER}\n2023-11-16,{'1' * 5000},2".encode(),
+    f"line 2, column ContextTokens: '{'1' * 199}… is no number of tokens": (
+        f"{HEADER}\n{FIRST}".replace("374", "1" * 5000).encode()
+    ),
     "line 1, column TIMESTAMP: there is no such column among ['\\x00\\x01']": b"\0\1",
 }
 

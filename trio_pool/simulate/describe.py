@@ -40,7 +40,7 @@ def source(value: Any, imports: set[str]) -> str:
         return str(value)
     if issubclass(kind, Mapping):
         return "{" + ", ".join(f"{source(key, imports)}: {source(each, imports)}" for key, each in value.items()) + "}"
-    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+    if getattr(kind, "_fields", None):  # a NamedTuple
         imports.add(_import_of(kind))
         return f"{kind.__name__}({', '.join(source(each, imports) for each in value)})"
     if issubclass(kind, (tuple, list)):

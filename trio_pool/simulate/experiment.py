@@ -114,7 +114,7 @@ class Experiment:
     :ivar sample_every: between two looks at the pool's figures (None: 200 of them in `length`).
     :ivar replay: a command that runs it, in which `{seed}` stands for the seed; it is told when an invariant breaks
         (empty: Python that makes the experiment).
-    :raises UsageError: for a nonsensical value, with the field's name; where the upstreams do not fit into the pool; for
+    :raises UsageError: for a nonsensical value, with the field's name; for upstreams that do not fit into the pool; for
         more than `MOST_REQUESTS` or `MOST_SAMPLES`.
     """
 
@@ -162,11 +162,9 @@ class Experiment:
         self._check_size()
 
     def _check_upstreams(self) -> None:
-        needed = sum(upstream.max_connections or 1 for upstream in self.upstreams())
-        if needed > self.config.max_connections:
-            raise UsageError(
-                f"Experiment.upstreams need {needed} connections, more than the {self.config.max_connections} of the pool"
-            )
+        needed, most = sum(upstream.max_connections or 1 for upstream in self.upstreams()), self.config.max_connections
+        if needed > most:
+            raise UsageError(f"Experiment.upstreams need {needed} connections, more than the {most} of the pool")
 
     def _check_size(self) -> None:
         """What would run for days is a mistake."""
@@ -176,11 +174,11 @@ class Experiment:
                 f"Experiment.workload has about {requests:.3g} requests in {self.length:g} s, and "
                 f"{MOST_REQUESTS:,} are the most: a lower rate is needed, or fewer seconds"
             )
-        if self.sample_every is not None and self.length / self.sample_every > MOST_SAMPLES:
-            least = self.length / MOST_SAMPLES
+        least = self.length / MOST_SAMPLES
+        if self.sample_every is not None and self.sample_every < least:
             raise UsageError(
-                f"Experiment.sample_every must be at least {least:.3g} in {self.length:g} s, not {self.sample_every:g}: "
-                f"{MOST_SAMPLES:,} samples are the most"
+                f"Experiment.sample_every must be at least {least:.3g} in {self.length:g} s, not "
+                f"{self.sample_every:g}: {MOST_SAMPLES:,} samples are the most"
             )
 
     @property

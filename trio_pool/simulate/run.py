@@ -23,7 +23,6 @@ import attrs
 import trio
 
 from .._core.figures import OriginStatistics
-from .._core.permits import Member
 from ..client import Client, open_client
 from ..dialling import ABANDONED
 from ..pool import Pool
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
 MOMENTS = 200
 """Samples of the pool in an experiment, where nothing else is said."""
+
 
 class Progress(NamedTuple):
     """How far a run has come.
@@ -95,7 +95,7 @@ class Run:
         if self._engine is None or error is self._engine.broken:
             return False
         if isinstance(error, BaseExceptionGroup):
-            return error.split((Exception, Stuck))[1] is None
+            return cast("Any", error).split((Exception, Stuck))[1] is None
         return isinstance(error, (Exception, Stuck))
 
     async def _play(self) -> Result | None:
@@ -131,14 +131,13 @@ class Run:
             engine.at(engine.started + experiment.warm_up, self._begin_to_count, network)
         watch.begin(pool, network)
         engine.accuse = watch.fail
-        members = members_of(client)
-        self._sample(engine, pool, members)
+        self._sample(engine, client)
         await callers.come()
         engine.cancel(dismissal)
         engine.cancel(bound)
         await self._settle(pool, network)
         engine.cancel(self._sampling)
-        self._look(engine, pool, members)
+        self._look(engine, client)
         watch.audit(is_last=True)
         result = self._result(engine, network, pool)
         await self._expire(pool)
@@ -192,25 +191,20 @@ class Run:
         if seconds < math.inf:
             await trio.sleep(seconds + 2 * SLACK)
 
-    def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
+    def _sample(self, engine: Engine, client: Client) -> None:
         """Look at the pool now and at intervals; once no requests begin any more, at ever longer ones."""
-        self._look(engine, pool, members)
+        self._look(engine, client)
         interval = self._experiment.sample_every or self._experiment.length / MOMENTS
         doubled = 2 * engine.elapsed() - self._experiment.length
         due = engine.started + max(len(self._record.moments) * interval, doubled)
-        self._sampling = engine.at(due, self._sample, engine, pool, members)
+        self._sampling = engine.at(due, self._sample, engine, client)
 
-    def _look(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
-        moment = self._record.look(pool, members)
+    def _look(self, engine: Engine, client: Client) -> None:
+        moment = self._record.look(client)
         self._watch.audit()
         if self._progress is not None:
             with engine.guard():
                 self._progress(Progress(self._experiment.length, moment))
-
-
-def members_of(client: Client) -> tuple[Member, ...]:
-    """The upstreams of a client, as its core knows them."""
-    return () if client._fleet is None else client._fleet.turnstile.group.members
 
 
 def _interrupt(error: BaseException) -> BaseException | None:
