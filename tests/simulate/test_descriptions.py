@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import random
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -24,6 +27,9 @@ from trio_pool.simulate import (
     Workload,
 )
 from trio_pool.simulate.describe import plain, source
+from trio_pool.simulate.traffic import workload
+from trio_pool.simulate.traffic.measured import CHAT_INPUT, CHAT_OUTPUT
+from trio_pool.simulate.traffic.traces import parse, read
 
 from .plans import CROWDED, QUIET, STORMY
 
@@ -48,6 +54,52 @@ def test_its_source_makes_an_equal_experiment(experiment: Experiment) -> None:
     program, option, code = shlex.split(experiment.command)
     assert (program, option) == ("python", "-c")
     assert expression in code
+
+
+HOUR = """TIMESTAMP,ContextTokens,GeneratedTokens
+2023-11-16 18:15:46.6805900,374,44
+2023-11-16 18:15:47.9951690,396,10
+2023-11-16 18:15:50.0000000,879,55
+2023-11-16 18:15:51.5000000,91,16
+"""
+
+
+def of_trace(path: Path) -> Iterator[Workload]:
+    """Recorded workloads, one of more rows than a command has room for."""
+    path.write_text(HOUR + "2023-11-16 18:15:51.6,374,44\n" * 500, encoding="utf-8")
+    whole = read(path)
+    yield workload.trace(path)
+    yield workload.trace(whole.window(1, math.inf))
+    yield workload.trace(whole.window(0.5, 4.5), first_byte=Constant(0.1))
+    yield workload.trace(whole.halves(2.0)[1])
+    yield attrs.evolve(workload.trace(path), cancelled=0.5, patience=Constant(1.0))
+    yield workload.trace(parse(HOUR.splitlines()))
+
+
+def again(command: str) -> Experiment:
+    """The experiment that a command runs."""
+    program, option, code = shlex.split(command)
+    assert (program, option) == ("python", "-c")
+    *imports, printed = code.split("; ")
+    names: dict[str, Any] = {}
+    exec("\n".join(imports), names)
+    made: Experiment = eval(printed.removeprefix("print(").removesuffix(".run())"), names)
+    return made
+
+
+def test_presets_and_traces_have_a_command_that_replays_them(tmp_path: Path) -> None:
+    changed = Service(Constant(0.2), CHAT_OUTPUT, input_tokens=CHAT_INPUT)
+    presets = [workload.chat(10.0), workload.agent(3.0), Workload(Poisson(2.0), changed)]
+    for each in [*presets, *of_trace(tmp_path / "it's an hour.csv")]:
+        experiment = Experiment(PoolConfig(), pickle.loads(pickle.dumps(each)), seconds=10, seed=7)
+        repeated = again(experiment.command)
+        assert repeated == experiment
+        assert repeated.run().history == experiment.run().history
+
+
+def test_a_changed_copy_does_not_remember_what_made_the_other() -> None:
+    tokens = attrs.evolve(CHAT_OUTPUT, values=(1, 2))
+    assert source(tokens, set()) == "Empirical(values=(1, 2,))"
 
 
 def test_what_is_as_it_is_by_default_is_not_said() -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import pickle
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any
 
 import attrs
 import pytest
+import trio
 
 import trio_pool.pool
 from trio_pool import PoolConfig
 from trio_pool._core.slots import Slots
+from trio_pool.alarm import AlarmClock
 from trio_pool.config import Limits
 from trio_pool.errors import UsageError
 from trio_pool.places import Place
@@ -267,6 +272,16 @@ def test_a_long_grace_does_not_have_a_moment_for_each_of_its_seconds() -> None:
     assert at_[-1] == result.ended
 
 
+def test_who_is_held_in_a_pause_or_before_an_upstream_is_counted_beside_the_pools_line() -> None:
+    overload = VirtualProvider(concurrency=1, retry_after=2)
+    paused = run(PoolConfig(), at(0.0, 0.1, 0.5, 0.6), overload, seconds=1.5, sample_every=0.25)
+    assert [(moment.waiting, moment.held) for moment in paused.moments[:6]] == [(0, 0)] * 3 + [(0, 2)] * 3
+    limited = {"provider": {"max_concurrency": 1}}
+    lined_up = run(PoolConfig(), at(0.0, 0.0, 0.0), seconds=4, sample_every=0.75, upstream_options=limited)
+    assert [(moment.waiting, moment.held) for moment in lined_up.moments[1:5]] == [(0, 2), (0, 1), (0, 0), (0, 0)]
+    assert [moment[1:7] for moment in run(ONE, at(0.0, 0.0), sample_every=0.75).moments[1:2]] == [(1, 0, 0, 1, 0, 2)]
+
+
 def test_littles_law_holds_in_a_steady_state_and_not_in_a_line_that_grows() -> None:
     offsets = [number / 10 for number in range(300)]
     steady = run(PoolConfig(max_connections_per_host=100), at(*offsets), seconds=30.0, warm_up=5.0)
@@ -412,6 +427,70 @@ def test_what_is_left_at_the_end_is_found(bug: type[Slots], words: str, monkeypa
         run(PoolConfig(keepalive_timeout=None, max_lifetime=None), at(0.0, 0.0, 1.5, 1.5, 3.0, 3.0))
 
 
+class Deaf(Place):
+    """A bug: the fifth waiter that is served is not woken, and waiters cannot be cancelled."""
+
+    served = 0
+
+    def settle(self, result: Any) -> None:
+        Deaf.served += 1
+        if Deaf.served != 5:
+            super().settle(result)
+
+
+async def _uncancelled(wait: Callable[[Any], Awaitable[Any]], _: object) -> Any:
+    return await wait(lambda _: trio.lowlevel.Abort.FAILED)
+
+
+async def _stubborn(wait: Callable[[Any], Awaitable[Any]], _: object) -> Any:
+    while True:
+        with suppress(BaseException):
+            return await wait(lambda _: trio.lowlevel.Abort.FAILED)
+
+
+async def _busy(wait: Callable[[Any], Awaitable[Any]], abort: Any) -> Any:
+    with suppress(trio.Cancelled):
+        return await wait(abort)
+    while True:
+        with suppress(trio.Cancelled):
+            await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what is left behind, trio complains of
+@pytest.mark.parametrize(
+    ("waits", "words"),
+    [
+        (_uncancelled, "requests that were cancelled have not ended"),
+        (_stubborn, "requests that were cancelled have not ended"),
+        (_busy, "the pool turns in circles"),
+    ],
+)
+def test_a_task_that_never_ends_does_not_keep_the_run_from_ending(
+    waits: Callable[..., Awaitable[Any]], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Deaf, "served", 0)
+    monkeypatch.setattr(trio_pool.pool, "Place", Deaf)
+    monkeypatch.setattr(trio.lowlevel, "wait_task_rescheduled", partial(waits, trio.lowlevel.wait_task_rescheduled))
+    with pytest.raises(InvariantBroken, match=words):
+        run(attrs.evolve(ONE, acquire_timeout=None), at(*[0.0] * 9))
+    gc.collect()
+
+
+def test_a_pool_that_cannot_be_closed_does_not_keep_the_run_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = AlarmClock.ring
+
+    async def for_ever(clock: AlarmClock) -> None:
+        try:
+            await ring(clock)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep_forever()
+
+    monkeypatch.setattr(AlarmClock, "ring", for_ever)
+    with pytest.raises(InvariantBroken, match="the pool is to be closed, and that does not end"):
+        run(PoolConfig(), at(0.0))
+
+
 class Patient(Place):
     """A bug: who waits for a connection waits for as long as it takes."""
 
@@ -446,6 +525,10 @@ def test_an_error_that_nothing_explains_is_found(monkeypatch: pytest.MonkeyPatch
         ("workload", Poisson(1.0), "Experiment.workload must be a Workload"),
         ("providers", (), "Experiment.providers must be at least one"),
         ("providers", (VirtualProvider(), VirtualProvider()), "each with a name of its own"),
+        ("seconds", 1e12, r"Experiment.workload has about 5e\+13 requests in 1e\+12 s, and 100,000,000 are the most"),
+        ("workload", Workload(Poisson(1e9), Service(Constant(1.0))), "100,000,000 are the most: a lower rate"),
+        ("workload", Workload(ClosedLoop(10**9, Constant(1.0)), Service(Constant(1.0))), "100,000,000 are the most"),
+        ("sample_every", 1e-9, "sample_every must be at least 0.0001 in 10 s, not 1e-09: 100,000 samples are the most"),
         ("faults", ("refuse",), "Experiment.faults must be a tuple of SlowResolve or Refuse"),
         ("seed", 0.5, "Experiment.seed must be a whole number, not 0.5"),
         ("seconds", 0.0, "Experiment.seconds must be a positive number"),
@@ -489,7 +572,7 @@ def test_hosts_that_are_asked_in_turn_are_no_upstreams() -> None:
 
 
 def test_upstreams_that_do_not_fit_into_the_pool_are_refused_as_the_client_does() -> None:
-    with pytest.raises(UsageError, match="the upstreams need more than the 1 connections of the pool"):
+    with pytest.raises(UsageError, match="upstreams need 2 connections, more than the 1 of the pool"):
         run(PoolConfig(max_connections=1), at(0.0), VirtualProvider("a"), VirtualProvider("b"))
 
 

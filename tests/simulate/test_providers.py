@@ -584,8 +584,10 @@ NONSENSE: dict[str, Callable[[], Any]] = {
     "VirtualProvider.tokens_per_minute": lambda: VirtualProvider(tokens_per_minute=-1),
     "VirtualProvider.overload_status": lambda: VirtualProvider(overload_status=200),
     "VirtualProvider.retry_after": lambda: VirtualProvider(retry_after=math.nan),
-    "VirtualProvider.brownouts": lambda: VirtualProvider(brownouts=(Outage(1, 1),)),  # type: ignore[arg-type]  # the point
-    "VirtualProvider.outages": lambda: VirtualProvider(outages=[Outage(1, 1)]),  # type: ignore[arg-type]  # the point
+    "VirtualProvider.brownouts": lambda: VirtualProvider(brownouts=(Outage(1, 1),)),
+    "VirtualProvider.outages": lambda: VirtualProvider(outages=Outage(1, 1)),
+    "VirtualProvider.bytes_per_token": lambda: VirtualProvider(bytes_per_token=10**20),
+    "VirtualProvider.coalesce": lambda: VirtualProvider(coalesce=1e308),
     "VirtualProvider.round_trip": lambda: VirtualProvider(round_trip=-0.1),
     "VirtualProvider.tls_round_trips": lambda: VirtualProvider(tls_round_trips=0.5),  # type: ignore[arg-type]  # the point
     "VirtualProvider.bandwidth": lambda: VirtualProvider(bandwidth=0),
@@ -605,6 +607,12 @@ NONSENSE: dict[str, Callable[[], Any]] = {
 def test_a_nonsensical_description_is_refused_when_it_is_built(name: str) -> None:
     with pytest.raises(UsageError, match=name.replace(".", r"\.")):
         NONSENSE[name]()
+
+
+def test_what_goes_wrong_may_come_in_any_sequence() -> None:
+    outage, brownout = Outage(1, 1), Brownout(2, 1, 3)
+    provider = VirtualProvider(outages=[outage], brownouts=iter([brownout]))
+    assert provider == VirtualProvider(outages=(outage,), brownouts=(brownout,))
 
 
 def test_two_providers_must_not_have_one_name() -> None:

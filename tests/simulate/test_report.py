@@ -242,6 +242,14 @@ def test_nothing_answered_is_a_page_too() -> None:
     assert "nothing was answered" in page(hopeless, results)
 
 
+@pytest.mark.parametrize(("upstreams", "shown"), [({}, "waiting"), ({"provider": {}}, "held")])
+def test_the_chart_of_connections_shows_who_waits_in_the_pool_and_before_it(upstreams: Any, shown: str) -> None:
+    small = parse({**DOCUMENT, "upstreams": upstreams, "variants": {}})
+    [base] = small.cases.values()
+    text = page(small, compare({"base": base.experiment}, seeds=[0]))
+    assert [what for what in ("waiting", "held") if f"requests {what}" in text] == [shown]
+
+
 def test_a_trace_is_cited() -> None:
     workload = trace(Trace([Row(0.0, 1, 2), Row(1.0, 1, 2)]))
     traced = attrs.evolve(next(iter(scenario().cases.values())).experiment, workload=workload)

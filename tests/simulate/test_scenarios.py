@@ -254,7 +254,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         r"^expect\.answered is nothing that can be expected: perhaps answered_at_",
     ),
     ({"expect": {"latency_at_most": 1}}, r"^expect\.latency_at_most is nothing that can be expected"),
-    ({"expect": {"answered_at_least": "all"}}, r"^expect\.answered_at_least must be a number"),
+    ({"expect": {"answered_at_least": "all"}}, r"^expect\.answered_at_least must be a share"),
+    ({"expect": {"answered_at_least": 2}}, r"^expect\.answered_at_least must be a share from 0 to 1, not 2"),
+    ({"seconds": 1e12}, r"^workload has about 3e\+12 requests in 1e\+12 s, and 100,000,000 are the most"),
+    ({"sample_every": 1e-9}, r"^sample_every must be at least 0\.0006 in 60 s"),
+    (
+        {"variants": {"a": {"pool": {"max_connections": 9}, "upstreams": {"provider": {"max_connections": 10}}}}},
+        r"^variants\.a\.upstreams need 10 connections, more than the 9 of the pool",
+    ),
+    (
+        {"sweep": {"providers": {"q": {"round_trip": [1]}}}},
+        r"^sweep\.providers\.q is no key of a scenario: allowed are provider",
+    ),
     ({"seconds": 0}, r"^seconds must be a positive number"),
     ({"warm_up": 60}, r"^warm_up must be less than seconds"),
     ({"seeds": 0}, r"^seeds must be a whole number of at least 1"),
@@ -274,6 +285,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_what_is_wrong_is_told_with_its_path(tables: dict[str, Any], what: str) -> None:
     with pytest.raises(UsageError, match=what):
         parse(with_(**tables))
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "what"),
+    [
+        ("rate-limit", "providers.q.round_trip", r"^providers\.q is no key of a scenario: allowed are "),
+        ("kept-connections", "variants.q.seconds", r"^variants\.q is no key of a scenario: allowed are "),
+    ],
+)
+def test_a_setting_adds_nothing_by_a_slip(source: str, key: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        load(source, {key: 1})
 
 
 def test_a_scenario_without_a_workload_asks_for_nothing() -> None:

@@ -73,6 +73,26 @@ def test_a_bad_line_is_named_with_its_column(sentence: str) -> None:
     assert str(caught.value) == f"t.csv, {sentence}."
 
 
+FILES: dict[str, bytes] = {
+    "line 1: it is no text in UTF-8, as a CSV file should be": f"{HEADER}\n{FIRST}\n".encode("utf-16"),
+    "line 3: it is no text in UTF-8, as a CSV file should be": f"{HEADER}\n{FIRST}\n".encode() + b"2023,\xff,1\n",
+    "line 2: it is no CSV (field larger than field limit (131072))": f"{HEADER}\n{'1' * 140_000}\n".encode(),
+    f"line 2, column ContextTokens: '{'1' * 199}… is no number of tokens": (
+        f"{HEADER}\n{FIRST}".replace("374", "1" * 5000).encode()
+    ),
+    "line 1, column TIMESTAMP: there is no such column among ['\\x00\\x01']": b"\0\1",
+}
+
+
+@pytest.mark.parametrize("sentence", FILES)
+def test_a_file_of_something_else_is_refused_with_its_line(sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(FILES[sentence])
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}, {sentence}."
+
+
 def test_what_is_no_trace_at_all_is_refused() -> None:
     with pytest.raises(
         UsageError, match=r"line 1, column GeneratedTokens: there is no such column among \['TIMESTAMP', 'Con"

@@ -62,7 +62,9 @@ class _Bar:
     def _show(self, reached: Reached) -> None:
         now = reached.moment
         done = self._seconds[self._runs] + min(now.at, reached.seconds)
-        words = f"{now.leased} leased, {now.idle} idle, {now.waiting} waiting, {now.answered} of {now.begun} answered"
+        held = f"{now.held} held, " if now.held else ""
+        requests = f"{now.waiting} waiting, {held}{now.answered} of {now.begun} answered"
+        words = f"{now.leased} leased, {now.idle} idle, {requests}"
         self._progress.update(self._task, completed=done, description=words)
 
 

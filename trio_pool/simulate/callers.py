@@ -28,7 +28,7 @@ from .record import ANSWERED, CANCELLED, UNFINISHED, Record, Visit
 from .traffic.arrivals import ClosedLoop
 from .traffic.chances import chance
 from .traffic.demands import DEMAND, NONCE, written
-from .traffic.workload import Job
+from .traffic.workload import BREATH, Job
 from .watch import Watch
 from .world.conversations import SURPLUS_STATUS
 from .world.engine import Engine
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from .experiment import Experiment
     from .world.provider import Dialect
 
-
-BREATH = 0.001
-"""Seconds that a user takes whose request has ended in no time, refused perhaps: else no time would ever pass."""
 
 ROUNDING = 1e-6
 """Seconds by which differences of times may be wrong."""

@@ -69,5 +69,15 @@ def name_or_none(instance: object, attribute: attrs.Attribute[Any], value: objec
         _refuse(instance, attribute, "a name or None", value)
 
 
+LONGEST_SHOWN = 200
+"""Characters of a value, in a sentence about it."""
+
+
+def shown(value: object) -> str:
+    """A value's repr, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
 def _refuse(instance: object, attribute: attrs.Attribute[Any], needed: str, value: object) -> None:
     raise UsageError(f"{type(instance).__name__}.{attribute.name} must be {needed}, not {value!r}")

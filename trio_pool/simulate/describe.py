@@ -10,6 +10,7 @@ from typing import Any, cast
 import attrs
 
 from .checks import is_tuple
+from .makers import Maker, literal
 
 MOST = 100
 """Measured values of a record, such as a trace's, that are told one by one; of more, only their number is."""
@@ -33,19 +34,31 @@ def source(value: Any, imports: set[str]) -> str:
     """
     kind: type[Any] = value.__class__
     if attrs.has(kind):
-        return _record(value, imports)
+        return _known(value, imports) or _record(value, imports)
     if issubclass(kind, enum.Enum):
         imports.add(_import_of(kind))
         return str(value)
     if issubclass(kind, Mapping):
         return "{" + ", ".join(f"{source(key, imports)}: {source(each, imports)}" for key, each in value.items()) + "}"
+    if getattr(kind, "_fields", None):  # a NamedTuple
+        imports.add(_import_of(kind))
+        return f"{kind.__name__}({', '.join(source(each, imports) for each in value)})"
     if issubclass(kind, (tuple, list)):
         return "(" + "".join(f"{source(each, imports)}, " for each in value).rstrip() + ")"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f'float("{value}")'
+    if issubclass(kind, float):
+        return literal(value)
     if not issubclass(kind, _LITERALS):
         raise NoSource(f"nothing makes {value!r} again")
     return repr(value)
+
+
+def _known(value: Any, imports: set[str]) -> str:
+    """What a value remembers of how it is made, where telling its parts would be long; else nothing."""
+    maker: Maker | None = getattr(value, "maker", None)
+    if maker is None:
+        return ""
+    imports.add(f"from {maker.module} import {maker.name}")
+    return maker.expression
 
 
 def _record(value: Any, imports: set[str]) -> str:

@@ -32,6 +32,10 @@ SECONDS = 60.0
 LONGEST_COMMAND = 10_000
 """Characters: what replays an experiment is a command up to here."""
 
+MOST_REQUESTS = 100_000_000
+"""Of one experiment, as far as its rate tells: many hours of computing."""
+
+MOST_SAMPLES = 100_000
 
 WHOLE = checks.Rule("a whole number", lambda _: True, whole=True)
 
@@ -110,7 +114,8 @@ class Experiment:
     :ivar sample_every: between two looks at the pool's figures (None: 200 of them in `length`).
     :ivar replay: a command that runs it, in which `{seed}` stands for the seed; it is told when an invariant breaks
         (empty: Python that makes the experiment).
-    :raises UsageError: for a nonsensical value, with the field's name.
+    :raises UsageError: for a nonsensical value, with the field's name; for upstreams that do not fit into the pool; for
+        more than `MOST_REQUESTS` or `MOST_SAMPLES`.
     """
 
     config: PoolConfig = attrs.field(validator=is_a(PoolConfig))
@@ -153,7 +158,28 @@ class Experiment:
             )
         if self.spread and self.upstream_options:
             raise UsageError("Experiment.spread leaves no upstreams to which upstream_options could apply")
-        self.upstreams()
+        self._check_upstreams()
+        self._check_size()
+
+    def _check_upstreams(self) -> None:
+        needed, most = sum(upstream.max_connections or 1 for upstream in self.upstreams()), self.config.max_connections
+        if needed > most:
+            raise UsageError(f"Experiment.upstreams need {needed} connections, more than the {most} of the pool")
+
+    def _check_size(self) -> None:
+        """What would run for days is a mistake."""
+        requests = self.workload.expected(self.length)
+        if requests > MOST_REQUESTS:
+            raise UsageError(
+                f"Experiment.workload has about {requests:.3g} requests in {self.length:g} s, and "
+                f"{MOST_REQUESTS:,} are the most: a lower rate is needed, or fewer seconds"
+            )
+        least = self.length / MOST_SAMPLES
+        if self.sample_every is not None and self.sample_every < least:
+            raise UsageError(
+                f"Experiment.sample_every must be at least {least:.3g} in {self.length:g} s, not "
+                f"{self.sample_every:g}: {MOST_SAMPLES:,} samples are the most"
+            )
 
     @property
     def length(self) -> float:
@@ -196,7 +222,6 @@ class Experiment:
 
         :param progress: is called at every sample; what it raises ends the run.
         :raises InvariantBroken: the pool did what it never may; it tells the command that replays the run.
-        :raises UsageError: the upstreams do not fit into the pool.
         :raises RuntimeError: this thread is in a run of trio already.
         """
         return Run(self, progress).go()

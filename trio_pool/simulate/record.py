@@ -6,15 +6,15 @@ import hashlib
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import trio
 
 from .._core.outcomes import Kind
-from .._core.permits import Member
+from ..client import Client
 from ..events import Attempt
-from ..pool import Pool
+from ..turnstile import Turnstile
 from .estimates import LittlesLaw
 from .traffic.workload import Job
 
@@ -54,7 +54,9 @@ class Moment(NamedTuple):
     :ivar leased: connections in use.
     :ivar idle: connections kept for reuse.
     :ivar dialling: connections being made.
-    :ivar waiting: requests in line that no dial covers.
+    :ivar waiting: requests in the pool's line that no dial covers.
+    :ivar held: requests that the client holds back before they come to the pool: in the line for an upstream, or until
+        a pause is over. (What waits between two tries of a request is only under way.)
     :ivar under_way: requests begun and not ended.
     :ivar begun: requests until now.
     :ivar answered: those of them that were.
@@ -66,6 +68,7 @@ class Moment(NamedTuple):
     idle: int
     dialling: int
     waiting: int
+    held: int
     under_way: int
     begun: int
     answered: int
@@ -167,15 +170,17 @@ class Record:
         seconds = self._window[1] - self._window[0]
         return LittlesLaw(self.area / seconds, self.times / seconds)
 
-    def look(self, pool: Pool, members: Iterable[Member]) -> Moment:
-        """Note the pool as it is."""
-        figures = pool.statistics()
+    def look(self, client: Client) -> Moment:
+        """Note the client and its pool as they are."""
+        figures = client.pool.statistics()
+        members = () if client._fleet is None else client._fleet.turnstile.group.members
         moment = Moment(
             at=trio.current_time(),
             leased=figures.leased,
             idle=figures.idle,
             dialling=figures.dialling,
             waiting=figures.waiting,
+            held=sum(turnstile.group.waiting for turnstile in _turnstiles(client)),
             under_way=len(self.visits),
             begun=self.begun,
             answered=self.answered,
@@ -210,3 +215,11 @@ class Record:
         self.first_bytes.append(visit.first_byte - visit.job.at)
         latency = self._ends[visit.place] = now - visit.job.at
         self.latencies.append(latency)
+
+
+def _turnstiles(client: Client) -> Iterator[Turnstile]:
+    """Where requests wait before they come to the pool: before upstreams, and before plain origins in a pause."""
+    if client._fleet is not None:
+        yield client._fleet.turnstile
+    if client._loop is not None:
+        yield from client._loop.pauses.values()

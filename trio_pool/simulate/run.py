@@ -23,7 +23,6 @@ import attrs
 import trio
 
 from .._core.figures import OriginStatistics
-from .._core.permits import Member
 from ..client import Client, open_client
 from ..dialling import ABANDONED
 from ..pool import Pool
@@ -33,17 +32,15 @@ from .record import Moment, Record
 from .result import Result
 from .watch import InvariantBroken, Watch
 from .world import scheduling
-from .world.engine import Engine, open_engine
+from .world.engine import PATIENCE, Engine, open_engine
 from .world.network import VirtualNetwork
+from .world.scheduling import Stuck
 
 if TYPE_CHECKING:
     from .experiment import Experiment
 
 MOMENTS = 200
 """Samples of the pool in an experiment, where nothing else is said."""
-
-PATIENCE = 120.0
-"""Seconds after which what was cancelled must have ended, and the pool must be at rest."""
 
 
 class Progress(NamedTuple):
@@ -97,13 +94,16 @@ class Run:
         """Whether the pool or the client is to blame for what ended the run."""
         if self._engine is None or error is self._engine.broken:
             return False
-        return isinstance(error, Exception)
+        if isinstance(error, BaseExceptionGroup):
+            return cast("Any", error).split((Exception, Stuck))[1] is None
+        return isinstance(error, (Exception, Stuck))
 
     async def _play(self) -> Result | None:
         experiment = self._experiment
         result: Result | None = None
         async with open_engine() as engine:
             network = VirtualNetwork(engine, experiment.providers, experiment.faults, seed=experiment.seed)
+            self._watch.ended = engine.make_end
             with self._watch.scope:
                 async with self._open(network) as client:
                     self._engine = engine
@@ -131,19 +131,19 @@ class Run:
             engine.at(engine.started + experiment.warm_up, self._begin_to_count, network)
         watch.begin(pool, network)
         engine.accuse = watch.fail
-        members = members_of(client)
-        self._sample(engine, pool, members)
+        self._sample(engine, client)
         await callers.come()
         engine.cancel(dismissal)
         engine.cancel(bound)
         await self._settle(pool, network)
         engine.cancel(self._sampling)
-        self._look(engine, pool, members)
+        self._look(engine, client)
         watch.audit(is_last=True)
         result = self._result(engine, network, pool)
         await self._expire(pool)
         watch.audit()
         watch.end()
+        engine.after(PATIENCE, watch.fail, "the pool is to be closed, and that does not end")
         return result
 
     def _result(self, engine: Engine, network: VirtualNetwork, pool: Pool) -> Result:
@@ -191,25 +191,20 @@ class Run:
         if seconds < math.inf:
             await trio.sleep(seconds + 2 * SLACK)
 
-    def _sample(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
+    def _sample(self, engine: Engine, client: Client) -> None:
         """Look at the pool now and at intervals; once no requests begin any more, at ever longer ones."""
-        self._look(engine, pool, members)
+        self._look(engine, client)
         interval = self._experiment.sample_every or self._experiment.length / MOMENTS
         doubled = 2 * engine.elapsed() - self._experiment.length
         due = engine.started + max(len(self._record.moments) * interval, doubled)
-        self._sampling = engine.at(due, self._sample, engine, pool, members)
+        self._sampling = engine.at(due, self._sample, engine, client)
 
-    def _look(self, engine: Engine, pool: Pool, members: tuple[Member, ...]) -> None:
-        moment = self._record.look(pool, members)
+    def _look(self, engine: Engine, client: Client) -> None:
+        moment = self._record.look(client)
         self._watch.audit()
         if self._progress is not None:
             with engine.guard():
                 self._progress(Progress(self._experiment.length, moment))
-
-
-def members_of(client: Client) -> tuple[Member, ...]:
-    """The upstreams of a client, as its core knows them."""
-    return () if client._fleet is None else client._fleet.turnstile.group.members
 
 
 def _interrupt(error: BaseException) -> BaseException | None:

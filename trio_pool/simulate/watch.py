@@ -26,6 +26,7 @@ from .._core.slots import Slots
 from ..pool import Pool
 from .audit import Audit, Overtaking
 from .world.network import VirtualNetwork
+from .world.scheduling import break_off
 
 CIRCLES = 2**14
 """Task steps after which time is looked at."""
@@ -58,6 +59,7 @@ class Watch(trio.abc.Instrument):
     """Looks at one pool and its network after each task step, from `begin` on.
 
     :ivar scope: what runs inside it ends when something is broken.
+    :ivar ended: is called when something is broken, after the scope is cancelled.
     :ivar steps: task steps so far.
     :ivar broken: what was broken first, and when; or None.
     :ivar error: what that was seen by, or None.
@@ -65,6 +67,7 @@ class Watch(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
+        self.ended: Callable[[], None] = lambda: None
         self.steps = 0
         self.broken: tuple[str, float] | None = None
         self.error: BaseException | None = None
@@ -95,6 +98,7 @@ class Watch(trio.abc.Instrument):
         if self.broken is None:
             self.broken, self.error = (what, trio.current_time() if at is None else at), error
             self.scope.cancel()
+            self.ended()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002  # trio's signature
         """Trio calls this. In one piece, since it is called for everything that happens."""
@@ -142,8 +146,13 @@ class Watch(trio.abc.Instrument):
         else:
             self._then, self._still, self._most = now, 0, 0
         self._most = max(self._most, trio.lowlevel.current_statistics().tasks_living)
-        if self._still > STEPS * self._most:
+        if self._still <= STEPS * self._most:
+            return
+        if self.broken is None:
             self.fail(f"the pool turns in circles: no time passed in {self._still:,} task steps")
+            self._still = 0
+        else:
+            break_off()  # it does so though it was cancelled
 
 
 # ---- what must hold after every step ----

@@ -27,7 +27,7 @@ OF_CAUSES = dict(
     zip(CAUSES, ("#4f9d69", "#edae49", "#d1495b", "#8d5524", "#6a4c93", "#9aa5b1", "#d9d9d9"), strict=True)
 )
 OF_CONNECTIONS = {"leased": "#30638e", "dialling": "#edae49", "idle": "#c9dbe9"}
-WAITING = "#d1495b"
+OF_REQUESTS = {"waiting": "#d1495b", "held": "#6a4c93"}
 
 WIDTH, HEIGHT = 5.0, 2.9
 """Inches of one panel."""
@@ -138,7 +138,7 @@ def _legend(axis: Any) -> None:
 
 
 def of_connections(results: Results) -> str:
-    """What the pool's connections did, and how many requests waited, with the first seed."""
+    """What the pool's connections did, and how many requests waited or were held, with the first seed."""
     return _drawn([partial(_connections, name, each[0]) for name, each in results.items()])
 
 
@@ -147,9 +147,10 @@ def _connections(name: str, result: Result, axis: Any) -> None:
     at = [moment.at for moment in moments]
     layers = [[getattr(moment, what) for moment in moments] for what in OF_CONNECTIONS]
     axis.stackplot(at, *layers, colors=list(OF_CONNECTIONS.values()), labels=list(OF_CONNECTIONS), step="post")
-    waiting = [moment.waiting for moment in moments]
-    if any(waiting):
-        axis.step(at, waiting, where="post", color=WAITING, linewidth=1, label="requests waiting")
+    for what, colour in OF_REQUESTS.items():
+        count = [getattr(moment, what) for moment in moments]
+        if any(count):
+            axis.step(at, count, where="post", color=colour, linewidth=1, label=f"requests {what}")
     axis.set(xlabel="virtual seconds", ylabel="connections, requests")
     _over(axis, name)
 

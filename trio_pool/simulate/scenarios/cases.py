@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from ...checks import NOT_NEGATIVE, POSITIVE
+from ...checks import NOT_NEGATIVE, POSITIVE, SHARE
 from ...config import PoolConfig
 from ...errors import UsageError
 from ...upstreams import Upstream
@@ -19,6 +19,7 @@ from ..experiment import Experiment
 from ..result import COUNTS, OF_ALL, QUANTILES, unit_of
 from ..traffic import workload as workloads
 from ..traffic.distributions import Distribution
+from ..traffic.measured import CHAT_FIRST_BYTE, PACE
 from ..traffic.traces import Trace, read
 from ..traffic.workload import Workload
 from ..world.provider import VirtualProvider
@@ -39,6 +40,9 @@ _OWN = ("seconds", "warm_up", "method", "hedging", "grace", "sample_every")
 
 KEYS = {*_OWN, "pool", "workload", "providers", "upstreams", "faults", "expect"}
 """Of the tables that make a case."""
+
+ONE_PROVIDER: Mapping[str, Any] = {"provider": {}}
+"""The providers of a scenario that says nothing of them."""
 
 _NOT_VIRTUAL = ("name", "key", "key_env", "models")  # fields of an upstream that mean nothing here
 
@@ -101,7 +105,7 @@ def _experiment(document: Mapping[str, Any], folder: Path) -> Experiment:
     parts: dict[str, Any] = {
         "config": record(PoolConfig, document.get("pool", {}), "pool"),
         "workload": _workload(document["workload"], folder),
-        "providers": _providers(document.get("providers", {"provider": {}})),
+        "providers": _providers(document.get("providers", ONE_PROVIDER)),
         "faults": many(one_of(*FAULTS))(document.get("faults", []), "faults"),
     }
     parts["upstream_options"] = _upstreams(document.get("upstreams", {}), [each.name for each in parts["providers"]])
@@ -127,7 +131,8 @@ def _expectations(value: Any) -> Iterator[Expectation]:
         if figure not in FIGURES or side not in ("least", "most"):
             allowed = [f"{each}_at_{end}" for each in FIGURES for end in ("least", "most")]
             raise UsageError(f"expect.{key} is nothing that can be expected: {nearest(key, allowed)}")
-        NOT_NEGATIVE.check(f"expect.{key}", bound)
+        rule = SHARE if unit_of(FIGURES[figure]) == "share" else NOT_NEGATIVE
+        rule.check(f"expect.{key}", bound)
         yield Expectation(FIGURES[figure], side == "least", bound)
 
 
@@ -140,7 +145,7 @@ class _Shape(Protocol):
 
 @attrs.frozen
 class _Preset:
-    """A workload that somebody has measured."""
+    """A workload with figures from elsewhere."""
 
     preset: str = attrs.field(validator=choice(*_PRESETS))
     rate: float = attrs.field(validator=POSITIVE)
@@ -154,8 +159,8 @@ class _Recorded:
     """A workload that was recorded, or a part of it."""
 
     trace: str
-    first_byte: Distribution = workloads.CHAT_FIRST_BYTE
-    seconds_per_token: Distribution = workloads.PACE
+    first_byte: Distribution = CHAT_FIRST_BYTE
+    seconds_per_token: Distribution = PACE
     start: float = attrs.field(default=0.0, validator=NOT_NEGATIVE)
     end: float = math.inf
 

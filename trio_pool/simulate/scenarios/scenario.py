@@ -19,12 +19,15 @@ import attrs
 from ...checks import COUNT
 from ...errors import UsageError
 from ..experiment import Experiment
-from .cases import KEYS, Case, case_of
+from .cases import KEYS, ONE_PROVIDER, Case, case_of
 from .reading import below, check_keys, table_of
 
 SHIPPED = Path(__file__).parent
 
 _OF_ALL = {"title", "about", "base", "seeds", "variants", "sweep"}
+
+_NAMED: Mapping[str, Mapping[str, Any]] = {"providers": ONE_PROVIDER, "variants": {}}
+"""Tables of what has a name, as they are where a scenario has none."""
 
 
 @attrs.frozen
@@ -73,6 +76,7 @@ def load(source: str, settings: Mapping[str, Any] | None = None) -> Scenario:
     except ValueError as error:
         raise UsageError(f"{source} is no TOML: {error}") from None
     for key, value in (settings or {}).items():
+        _check_name(document, key, "")
         document = laid_over(document, _nested(key, value))
     return parse(document, title=path.stem, folder=Path() if source in known else path.parent)
 
@@ -92,6 +96,8 @@ def parse(document: Mapping[str, Any], *, title: str = "", folder: Path | None =
     own = {key: value for key, value in document.items() if key in KEYS}
     base = _text(document, "base", "base")
     grid = dict(_lists(document.get("sweep", {}), ""))
+    for key in grid:
+        _check_name(document, key, "sweep")
     return Scenario(
         title=_text(document, "title", title),
         about=_text(document, "about", ""),
@@ -138,6 +144,17 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     """A table in which a dotted key has this value."""
     first, _, rest = key.partition(".")
     return {first: _nested(rest, value) if rest else value}
+
+
+def _check_name(document: Mapping[str, Any], key: str, path: str) -> None:
+    """That a dotted key changes something that is there, and does not add a provider or a variant by a slip.
+
+    :raises UsageError: it adds one; tells those that there are.
+    """
+    table, *name = key.split(".")[:2]
+    if table in _NAMED and name:
+        known = document.get(table, _NAMED[table])
+        check_keys({name[0]: None}, table_of(known, table), below(path, table))
 
 
 def _set(own: Mapping[str, Any], settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ import attrs
 from ...checks import COUNT, NOT_NEGATIVE, POSITIVE, SHARE
 from ...errors import UsageError
 from ..checks import can
+from ..makers import Maker
 from .distributions import CV, IS_DISTRIBUTION, Distribution, Gamma, as_tuple, draws, how_many, numbers
 
 
@@ -160,9 +161,11 @@ class Recorded:
     """Requests that came when they came. Chance has no part in it.
 
     :ivar offsets: seconds from the start, at least one, none negative, never decreasing.
+    :ivar maker: what makes it again, or None.
     """
 
     offsets: tuple[float, ...] = attrs.field(converter=as_tuple, validator=[numbers, _never_decreasing], repr=how_many)
+    maker: Maker | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     @property
     def rate(self) -> float:

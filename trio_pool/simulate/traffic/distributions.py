@@ -18,6 +18,7 @@ import attrs
 from ...checks import NOT_NEGATIVE, POSITIVE, Rule
 from ...errors import UsageError
 from ..checks import can, is_tuple
+from ..makers import Maker
 
 SIGMA = Rule("a number from 0 to 10", lambda value: 0 <= value <= 10)  # beyond, one sample outweighs any experiment
 SHAPE = Rule("a number over 1 (at 1 and below there is no mean)", lambda value: value > 1)
@@ -276,9 +277,11 @@ class Empirical:
     """One of the values that were observed, each as likely as the others.
 
     :ivar values: at least one, none negative.
+    :ivar maker: what makes it again, or None.
     """
 
     values: tuple[float, ...] = attrs.field(converter=as_tuple, validator=numbers, repr=how_many)
+    maker: Maker | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def sample(self, chance: random.Random) -> float:
         """One value, drawn by this chance."""

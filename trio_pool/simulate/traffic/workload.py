@@ -18,39 +18,19 @@ import attrs
 from ...checks import POSITIVE, SHARE
 from ...errors import UsageError
 from ..checks import can, is_a
-from .arrivals import ARE_ARRIVALS, Arrivals, ClosedLoop, OnOff, Poisson, Recorded
+from .arrivals import ARE_ARRIVALS, Arrivals, ClosedLoop, OnOff, Poisson, length_of
 from .chances import chance
 from .distributions import IS_DISTRIBUTION, Constant, Distribution, Empirical, LogNormal, Uniform, draws
+from .measured import AGENT_INPUT, CHAT_FIRST_BYTE, CHAT_INPUT, CHAT_OUTPUT, PACE
 from .traces import Trace, read
 
 Demand = tuple[float, int, float, int]
 """What one request asks of a server: `Job.first_byte`, `tokens`, `seconds_per_token` and `input_tokens`."""
 
+BREATH = 0.001
+"""Seconds that a user takes whose request has ended in no time, refused perhaps: else no time would ever pass."""
+
 _NONE = Constant(0)
-
-PACE = Constant(0.012)
-"""Seconds from one token to the next: 83 tokens a second; 70 to 85 are published
-(https://aistackwatch.com/en/wiki/latency)."""
-
-CHAT_FIRST_BYTE = LogNormal(0.25, 0.63)
-"""Seconds to the first byte of a hosted chat model, with a 95th percentile of 0.70 s, as published for GPT-4o
-(https://deploybase.ai/articles/llm-api-latency-comparison-time-to-first-token; not verified)."""
-
-
-def _through(*knots: tuple[float, float]) -> Empirical:
-    """A thousand values along the straight lines between (share, quantile) knots."""
-    values: list[float] = []
-    for (left, low), (right, high) in itertools.pairwise(knots):
-        steps = round(1000 * (right - left))
-        values += [low + (high - low) * (step + 0.5) / steps for step in range(steps)]
-    return Empirical(values)
-
-
-# Quantiles of tokens in the Azure LLM inference traces 2023 (AzurePublicDataset, CC-BY 4.0): conversations, then code.
-# The last percent of an input is taken as its 99th percentile: a single one of three times that moves no experiment.
-_CHAT_INPUT = _through((0, 2), (0.25, 396), (0.5, 1020), (0.75, 1189), (0.9, 2735), (0.99, 4142), (1, 4142))
-_CHAT_OUTPUT = _through((0, 7), (0.25, 85), (0.5, 129), (0.65, 217), (0.75, 395), (0.9, 424), (0.99, 601), (1, 1000))
-_AGENT_INPUT = _through((0, 0), (0.5, 1469), (0.9, 5194), (0.99, 7436), (1, 7436))
 
 
 @attrs.frozen
@@ -241,6 +221,16 @@ class Workload:
         times = self.arrivals.times(chance(seed, "arrivals"))
         return map(self.draw(seed), itertools.takewhile(lambda at: at < seconds, times))
 
+    def expected(self, seconds: float) -> float:
+        """About how many requests come in so many seconds; 0 where they are recorded, and so have an end.
+
+        Users in a closed loop are taken to be served at once, each in the mean time of its answer.
+        """
+        arrivals = self.arrivals
+        if isinstance(arrivals, ClosedLoop):
+            return arrivals.users * (1 + seconds / max(arrivals.think.mean + self.service.mean, BREATH))
+        return arrivals.rate * seconds if length_of(arrivals) is None else 0.0
+
     def draw(self, seed: int, caller: str = "") -> Callable[[float], Job]:
         """What makes of an intended start the next request of a caller.
 
@@ -272,9 +262,10 @@ def trace(
     :param first_byte: seconds to the first byte; by default as in `chat`.
     :param seconds_per_token: from one token to the next; by default as in `chat`.
     :raises UsageError: for a file that is no such trace, with the line and the column.
+    :raises OSError: for a file that cannot be read, such as one that is not there.
     """
     known = recorded if isinstance(recorded, Trace) else read(recorded)
-    return Workload(Recorded(row.at for row in known.rows), Replayed(known, first_byte, seconds_per_token))
+    return Workload(known.arrivals(), Replayed(known, first_byte, seconds_per_token))
 
 
 def chat(rate: float) -> Workload:
@@ -284,7 +275,7 @@ def chat(rate: float) -> Workload:
     - Tokens: quantiles of the same trace (Azure LLM inference traces 2023, AzurePublicDataset, CC-BY 4.0).
     - First byte and pace: `CHAT_FIRST_BYTE` and `PACE`.
     """
-    return Workload(Poisson(rate), Service(CHAT_FIRST_BYTE, _CHAT_OUTPUT, PACE, _CHAT_INPUT))
+    return Workload(Poisson(rate), Service(CHAT_FIRST_BYTE, CHAT_OUTPUT, PACE, CHAT_INPUT))
 
 
 def agent(rate: float) -> Workload:
@@ -300,4 +291,4 @@ def agent(rate: float) -> Workload:
     """
     POSITIVE.check("rate", rate)
     bursts = OnOff(rate_on=6 * rate, rate_off=0.0, mean_on=8.0, mean_off=40.0)
-    return Workload(bursts, Service(LogNormal(4.3, 1.28), LogNormal(13, 1.27), PACE, _AGENT_INPUT))
+    return Workload(bursts, Service(LogNormal(4.3, 1.28), LogNormal(13, 1.27), PACE, AGENT_INPUT))

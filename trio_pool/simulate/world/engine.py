@@ -20,12 +20,18 @@ from typing import Any
 import trio
 
 from ...errors import UsageError
-from .scheduling import VirtualClock
+from .scheduling import VirtualClock, break_off, rouse
 
 Entry = list[Any]
 """Something on the agenda: when, its number, the callback (None once it was cancelled), and what it is called with."""
 
 _CALLBACK, _ARGS = 2, 3
+
+PATIENCE = 120.0
+"""Seconds after which what was cancelled must have ended."""
+
+ROUSINGS = 10
+"""How often a task is roused that goes on waiting."""
 
 MOST = 1_000_000
 """Callbacks in one go. If there are more, they put each other on the agenda, and time will never pass."""
@@ -83,6 +89,18 @@ class Engine:
             self.broken = error
         self.scope.cancel()
         self._agenda.clear()
+        self.make_end()
+
+    def make_end(self) -> None:
+        """All that was cancelled must end. What has not in `PATIENCE` seconds is roused, and at last left behind."""
+        self.after(PATIENCE, self._rouse, ROUSINGS)
+
+    def _rouse(self, times: int) -> None:
+        if times:
+            rouse()
+            self.after(PATIENCE, self._rouse, times - 1)
+        else:
+            break_off()
 
     @contextmanager
     def guard(self) -> Generator[None]:

@@ -11,6 +11,7 @@ import attrs
 from ...checks import COUNT, NOT_NEGATIVE, POSITIVE, Rule
 from ...errors import UsageError
 from ..checks import all_of, one_of, truth
+from ..traffic.distributions import as_tuple
 from .outages import ENDLESS, Brownout, Bursts, Outage
 
 Dialect = Literal["openai"]
@@ -21,6 +22,8 @@ _PLACES = Rule(
     lambda value: value == math.inf or (value >= 0 and value % 1 == 0),
     endless=True,
 )
+_BYTES = Rule("a whole number from 1 to 1,000,000", lambda value: 1 <= value <= 1_000_000, whole=True)
+_UP_TO_A_DAY = Rule("a number of seconds from 0 to 86,400", lambda value: 0 <= value <= 86_400)
 _TRIPS = Rule("a whole number of at least 0", lambda value: value >= 0, whole=True)
 
 
@@ -61,8 +64,8 @@ class VirtualProvider:
     :ivar capacity: bytes of one connection that may be on their way or unread in each direction (65536).
     :ivar keepalive_timeout: seconds for which a connection may be idle before the server closes it (None: any).
     :ivar announces_keepalive: whether responses say so (`Keep-Alive: timeout=`, in whole seconds) (False).
-    :ivar bytes_per_token: of text (4).
-    :ivar coalesce: tokens of so many seconds travel in one piece, as one event (0.25; 0: each alone).
+    :ivar bytes_per_token: of text, at most 1,000,000 (4).
+    :ivar coalesce: tokens of so many seconds, at most 86,400, travel in one piece, as one event (0.25; 0: each alone).
     :ivar framing: how a streamed answer ends: "chunked" (the default) or by the connection's end, "close".
     :ivar dialect: "openai" (the default): `data:` events with an end mark and usage; None: events of mere text.
     :raises UsageError: for a nonsensical value; the message has the field's name.
@@ -76,8 +79,8 @@ class VirtualProvider:
     overload_status: int = attrs.field(default=429, validator=one_of(429, 503, 529))
     retry_after: float | None = _optional(POSITIVE)
     sends_rate_limit_headers: bool = attrs.field(default=False, validator=truth)
-    brownouts: tuple[Brownout, ...] = attrs.field(default=(), validator=all_of(Brownout))
-    outages: tuple[Outage | Bursts, ...] = attrs.field(default=(), validator=all_of(Outage, Bursts))
+    brownouts: tuple[Brownout, ...] = attrs.field(default=(), converter=as_tuple, validator=all_of(Brownout))
+    outages: tuple[Outage | Bursts, ...] = attrs.field(default=(), converter=as_tuple, validator=all_of(Outage, Bursts))
     round_trip: float = attrs.field(default=0.0, validator=NOT_NEGATIVE)
     tls_round_trips: int = attrs.field(default=0, validator=_TRIPS)
     tls_seconds: float = attrs.field(default=0.0, validator=NOT_NEGATIVE)
@@ -86,8 +89,8 @@ class VirtualProvider:
     capacity: int = attrs.field(default=65536, validator=COUNT)
     keepalive_timeout: float | None = _optional(POSITIVE)
     announces_keepalive: bool = attrs.field(default=False, validator=truth)
-    bytes_per_token: int = attrs.field(default=4, validator=COUNT)
-    coalesce: float = attrs.field(default=0.25, validator=NOT_NEGATIVE)
+    bytes_per_token: int = attrs.field(default=4, validator=_BYTES)
+    coalesce: float = attrs.field(default=0.25, validator=_UP_TO_A_DAY)
     framing: Literal["chunked", "close"] = attrs.field(default="chunked", validator=one_of("chunked", "close"))
     dialect: Dialect | None = attrs.field(default="openai", validator=one_of("openai", None))
 

@@ -28,7 +28,7 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from heapq import heappush
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import trio
 from trio._core import _run
@@ -108,6 +108,30 @@ class VirtualClock(trio.abc.Clock):
         self._now += seconds
 
 
+class Stuck(BaseException):
+    """Ends a task that was cancelled long ago and waits all the same."""
+
+
+def rouse() -> None:
+    """Every task below the main one goes on with `Stuck`, whatever it waits for, also where that cannot be cancelled.
+
+    To be called by the clock's agenda, when no task can run. What a task waits for may still know it: nothing of a run
+    that was roused can be used.
+    """
+    main: Any = GLOBAL_RUN_CONTEXT.runner.main_task
+    tasks = [main]
+    for task in tasks:
+        tasks += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+        waits_for_tasks = any(nursery._parent_waiting_in_aexit for nursery in task.child_nurseries)
+        if task._next_send_fn is None and not waits_for_tasks:  # nobody has woken it yet
+            trio.lowlevel.reschedule(task, cast("Any", _run).outcome.Error(Stuck()))
+
+
+def break_off() -> None:
+    """The run from here in this thread ends now, by a `trio.TrioInternalError`; its tasks are left as they are."""
+    cast("_Deadlines", GLOBAL_RUN_CONTEXT.runner.deadlines).is_broken_off = True
+
+
 class _Chance(threading.local):
     """Stands in for trio's generator: in a thread that has a run from here it is that run's, elsewhere trio's own."""
 
@@ -159,6 +183,13 @@ class _Deadlines(_run.Deadlines):
     def __init__(self) -> None:
         super().__init__()
         self._number = itertools.count().__next__
+        self.is_broken_off = False
+
+    def expire(self, now: float) -> bool:
+        """Trio calls this in each pass of its loop, which ends by what is raised here."""
+        if self.is_broken_off:
+            raise Stuck
+        return super().expire(now)
 
     def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
         """Trio calls this whenever a scope gets a deadline."""
