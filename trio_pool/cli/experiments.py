@@ -53,7 +53,8 @@ class _Bar:
     def __init__(self, progress: Progress, experiments: Sequence[Experiment]) -> None:
         self._progress = progress
         self._seconds = [0.0, *itertools.accumulate(each.length for each in experiments)]
-        self._task = progress.add_task("", total=self._seconds[-1])
+        words = f"0 of {len(experiments)} runs" if len(experiments) > 1 else ""
+        self._task = progress.add_task(words, total=self._seconds[-1])
         self._runs = 0
 
     def run(self, experiment: Experiment) -> Result:

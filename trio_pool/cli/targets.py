@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -28,25 +29,29 @@ def check(report: str | None, document: str | None) -> None:
 def _is_same(one: str, other: str) -> bool:
     if STDOUT in (one, other):
         return one == other
-    return Path(one).resolve() == Path(other).resolve()
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _try(path: str) -> None:
-    where = Path(path).resolve()  # what a link leads to; the link itself stays
-    if not where.parent.is_dir():
+    if not Path(path).parent.is_dir():
         raise click.UsageError(f"there is no folder {str(Path(path).parent)!r} for {path!r}")
-    if where.is_dir():
+    if Path(path).is_dir():
         raise click.UsageError(f"{path!r} is a folder; a file is needed")
-    if where.is_fifo():
-        return  # who reads it would take it for empty
-    is_there = where.exists()
     try:
-        with where.open("ab", buffering=0) as file:
-            file.write(b"")  # a device that is full says so even to nothing
-        if not is_there:
-            where.unlink()
+        _open(Path(path))
     except OSError as error:
         raise click.UsageError(f"cannot write {path!r}: {error.strerror}") from None
+
+
+def _open(path: Path) -> None:
+    if path.is_fifo():
+        return  # who reads it would take it for empty
+    is_there = path.exists()
+    where = path if is_there else Path(os.path.realpath(path))  # a link to nothing stays
+    with where.open("ab", buffering=0) as file:
+        file.write(b"")  # a device that is full says so even to nothing
+    if not is_there:
+        where.unlink()
 
 
 def write(path: str, text: str) -> None:
