@@ -47,8 +47,10 @@ def test_more_patience_is_worth_it(names: dict[str, Any]) -> None:
 
 
 def test_a_grid(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    names["how_many"](range(1))
-    assert len(capsys.readouterr().out.splitlines()) == 6
+    names["how_many"](range(2))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert not any("(-" in line and "(-inf" not in line for line in lines)  # no wait is negative
 
 
 def test_advice(names: dict[str, Any]) -> None:
@@ -57,12 +59,19 @@ def test_advice(names: dict[str, Any]) -> None:
 
 def test_its_scenario_runs() -> None:
     [text] = blocks("toml")
-    scenario = parse({**tomllib.loads(text), "seconds": 3})
+    scenario = parse({**tomllib.loads(text), "seconds": 10})
     assert len(scenario.points) == 4
     cases: dict[str, Case] = dict(scenario.cases)
-    assert list(cases) == ["as it is", "twice the pool", "no second provider"]
+    assert list(cases) == ["as it is", "twice the pool", "west is away"]
     results = compare({name: case.experiment for name, case in cases.items()}, seeds=[0]).results
     assert all(each.requests for [each] in results.values())
+    assert {name: "west.test" in each.answered_by for name, [each] in results.items()} == {
+        "as it is": True,
+        "twice the pool": True,
+        "west is away": False,
+    }
+    histories = {experiment.run().history for _, experiment in scenario.points}
+    assert len(histories) == len(scenario.points)  # each value makes a difference
 
 
 def test_its_commands_are_understood() -> None:

@@ -204,6 +204,13 @@ def test_what_could_not_be_measured_is_left_out() -> None:
     assert paired_difference([1.0, math.nan, 1.0], [2.0, 2.0, 3.0]) == mean_interval([1.0, 2.0])
 
 
+def test_what_cannot_be_negative_has_no_such_end() -> None:
+    assert Interval(1.0, -0.5, 2.5).not_below(0.0) == Interval(1.0, 0.0, 2.5)
+    assert Interval(1.0, 0.5, 2.5).not_below(0.0) == Interval(1.0, 0.5, 2.5)
+    assert Interval(1.0, -math.inf, math.inf).not_below(0.0) == Interval(1.0, -math.inf, math.inf)
+    assert math.isnan(UNKNOWN.not_below(0.0).low)
+
+
 def test_one_value_without_end_makes_a_mean_without_end() -> None:
     assert mean_interval([1.0, 2.0, math.inf]) == Interval(math.inf, -math.inf, math.inf)
     assert mean_interval([math.inf, math.inf]) == Interval(math.inf, math.inf, math.inf)

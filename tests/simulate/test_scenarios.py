@@ -207,7 +207,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"pool": {"max_conections": 3}}, r"^pool\.max_conections is no key .* perhaps max_connections is meant"),
     (
         {"pool": {"max_connections": 0}},
-        r"^pool\.max_connections must be a whole number of at least 1, or math.inf, not 0",
+        r"^pool\.max_connections must be a whole number of at least 1, or inf, not 0",
+    ),
+    (
+        {"pool": {"acquire_timeout": True}},
+        r"^pool\.acquire_timeout must be a positive number of seconds or inf, not true",
+    ),
+    ({"hedging": "math.inf"}, r"^hedging must be true or false, not 'math.inf'"),
+    (
+        {"upstreams": {"provider": {"max_concurrency": 0}}},
+        r"max_concurrency must be a whole number of at least 1",
     ),
     ({"pool": {"retry_strategy": "never"}}, r"^pool\.retry_strategy must be 'exponential' or 'linear' or 'immediate'"),
     ({"pool": {"retry_strategy": [1]}}, r"^pool\.retry_strategy must be"),
@@ -353,5 +362,6 @@ def test_a_shipped_scenario_loads_and_runs_shortened(name: str, tmp_path: Path) 
 
 
 def test_the_trace_of_a_shipped_one_must_be_given() -> None:
-    with pytest.raises(UsageError, match=r"workload\.trace: azure_llm_conv_2023.csv cannot be read"):
+    what = r"workload\.trace: azure_llm_conv_2023.csv cannot be read .* --set workload\.trace=PATH"
+    with pytest.raises(UsageError, match=what):
         load("azure-hour")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator
@@ -60,6 +61,15 @@ def test_with_common_random_numbers_the_difference_is_that_of_the_settings() -> 
     alone = compared.summary("far")["latency mean"]
     paired = difference["latency mean"]
     assert paired.high - paired.low < alone.high - alone.low
+
+
+def test_only_differences_are_negative() -> None:
+    few = attrs.evolve(SMALL, workload=attrs.evolve(SMALL.workload, arrivals=Poisson(2)), seconds=3)
+    comparison = compare({"few": few, "fewer": attrs.evolve(few, seconds=1)}, seeds=(0, 1, 2))
+    alone = comparison.results["few"][0].figures()
+    for figures in (alone, comparison.summary("few"), comparison.summary("fewer")):
+        assert not [name for name, each in figures.items() if -math.inf < each.low < 0]
+    assert comparison.differences("fewer")["requests"].low < 0
 
 
 def test_no_difference_is_none() -> None:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shlex
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -19,7 +20,7 @@ import pytest
 from rich.console import Console
 
 from trio_pool.cli.__main__ import main
-from trio_pool.cli.experiments import played
+from trio_pool.cli.experiments import cores, played
 from trio_pool.simulate import Experiment, InvariantBroken
 from trio_pool.simulate.scenarios.scenario import load
 from trio_pool.simulate.traffic.traces import CITATION
@@ -68,6 +69,8 @@ Run = Callable[..., Outcome]
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("trio_pool.cli.experiments.cores", lambda: 1)  # where a test does not say how many
     (tmp_path / "small.toml").write_text(SCENARIO, encoding="utf-8")
 
     def run(*arguments: str) -> Outcome:
@@ -89,6 +92,7 @@ def test_the_shipped_scenarios_are_listed(run: Run) -> None:
     status, out, _ = run("simulate", "--list")
     assert status == 0
     assert "ten-connections    Ten connections at 100 requests a second" in out
+    assert "One hour of conversations (needs --set workload.trace=PATH)" in out
     assert len(out.splitlines()) == 7
 
 
@@ -115,6 +119,7 @@ def test_a_grid_is_swept(run: Run) -> None:
     assert status == 0
     assert "pool.max_connections" in out
     assert {"2", "20"} <= set(table_in(out))
+    assert "What the scenario expects is of its cases, and is not judged in a sweep." in out
     document = json.loads(Path("sweep.json").read_text(encoding="utf-8"))
     assert document["format"] == "trio_pool.simulate.sweep/1"
     assert [point["settings"] for point in document["points"]] == [{"pool.max_connections": n} for n in (2, 20)]
@@ -123,8 +128,25 @@ def test_a_grid_is_swept(run: Run) -> None:
 def test_one_run_is_a_document_of_its_own_on_stdout_and_nothing_else_is(run: Run) -> None:
     status, out, err = run("simulate", "small.toml", "--seeds", "1", "--json", "-")
     assert status == 0
-    assert json.loads(out)["format"] == "trio_pool.simulate.result/1"
+    document = json.loads(out)
+    assert document["format"] == "trio_pool.simulate.result/1"
     assert "A small one (seed 0)" in err
+    assert f"history {document['history'][:12]}, which the same seed repeats" in err
+
+
+NOTHING = [["--set", "workload.arrivals.rate=0.001"], ["--set", "seconds=2", "--set", "warm_up=1.99"]]
+
+
+@pytest.mark.parametrize("mode", [[], ["--seeds", "1"], ["--compare"], ["--sweep"]], ids=str)
+@pytest.mark.parametrize("settings", NOTHING, ids=str)
+def test_where_no_request_counts_that_is_said_and_the_files_are_written(
+    run: Run, settings: list[str], mode: list[str]
+) -> None:
+    status, out, err = run("simulate", "small.toml", *settings, *mode, "--html", "a.html", "--json", "a.json")
+    assert (status, err) == (0 if "--sweep" in mode else 1, "")
+    assert "No request counts: none was meant to begin after the warm-up and before the end." in out
+    assert Path("a.html").read_text(encoding="utf-8").endswith("</html>\n")
+    assert json.loads(Path("a.json").read_text(encoding="utf-8"))["format"]
 
 
 def test_settings_take_the_place_of_the_files(run: Run) -> None:
@@ -158,11 +180,38 @@ def test_where_recorded_traffic_comes_from_is_told(run: Run) -> None:
     assert CITATION not in run("simulate", "small.toml").out
 
 
-def test_processes_give_the_same(run: Run) -> None:
-    for jobs in ("1", "2"):
-        assert run("simulate", "small.toml", "--jobs", jobs, "--json", f"{jobs}.json").status == 0
-    one, two = (json.loads(Path(f"{jobs}.json").read_text(encoding="utf-8")) for jobs in ("1", "2"))
-    assert [each["history"] for each in one["results"]["base"]] == [each["history"] for each in two["results"]["base"]]
+def test_processes_give_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents: list[Any] = []
+    for jobs in (["--jobs", "1"], ["--jobs", "2"], []):
+        monkeypatch.setattr("trio_pool.cli.experiments.cores", lambda: 3)
+        assert run("simulate", "small.toml", *jobs, "--json", "a.json").status == 0
+        documents.append(json.loads(Path("a.json").read_text(encoding="utf-8")))
+    histories = [[each["history"] for each in document["results"]["base"]] for document in documents]
+    assert histories[0] == histories[1] == histories[2]
+
+
+@pytest.mark.parametrize(("jobs", "runs", "expected"), [(None, 9, 5), (None, 3, 3), (7, 9, 7), (7, 2, 2)])
+def test_there_is_a_process_for_each_core_but_no_more_than_runs(
+    monkeypatch: pytest.MonkeyPatch, run: Run, jobs: int | None, runs: int, expected: int
+) -> None:
+    def made(processes: int, *_: object) -> NoReturn:
+        raise KeyError(processes)
+
+    monkeypatch.setattr("trio_pool.cli.experiments.cores", lambda: 5)
+    monkeypatch.setattr("trio_pool.cli.experiments.ProcessPoolExecutor", made)
+    experiment = next(iter(load("small.toml").cases.values())).experiment
+    with pytest.raises(KeyError, match=str(expected)):
+        played([experiment] * runs, jobs, Console(file=io.StringIO()))
+
+
+def test_the_cores_are_those_that_this_process_may_use() -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert cores() == len(before)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -198,7 +247,17 @@ WRONG: list[tuple[list[str], str]] = [
     (["small.toml", "--html", "nowhere/a.html"], "there is no folder 'nowhere'"),
     (["small.toml", "--json", "nowhere/a.json"], "there is no folder 'nowhere'"),
     (["small.toml", "--json", "."], "'.' is a folder; a file is needed"),
+    (["small.toml", "--html", ""], "--html needs the name of a file, or - for stdout"),
+    (["small.toml", "--json", ""], "--json needs the name of a file, or - for stdout"),
     (["small.toml", "--html", "-", "--json", "-"], "cannot both go to '-'"),
+    (["small.toml", "--html", "a.html", "--json", "./a.html"], "cannot both go to './a.html'"),
+    (["small.toml", "--html", "a.html", "--json", "link"], "cannot both go to 'link'"),
+    (["small.toml", "--json", "/dev/full"], "cannot write '/dev/full': No space left on device"),
+    (["small.toml", "--json", "/proc/x.json"], "cannot write '/proc/x.json': No such file or directory"),
+    (["small.toml", "--json", "loop"], "cannot write 'loop': Too many levels of symbolic links"),
+    (["small.toml", "--compare", "--sweep"], "give one of the two"),
+    (["small.toml", "--set", "pool.max_waiting=true"], "a whole number of at least 0, or inf, not true"),
+    (["azure-hour"], "to the command with --set workload.trace=PATH"),
     (["brownout", "--sweep"], "the scenario has nothing to sweep"),
     (["bare.toml", "--compare"], "the scenario has no variants to compare"),
 ]
@@ -208,9 +267,48 @@ WRONG: list[tuple[list[str], str]] = [
 def test_what_cannot_be_is_refused(run: Run, arguments: list[str], what: str) -> None:
     bare = '[workload]\npreset = "chat"\nrate = 1'
     Path("bare.toml").write_text(bare, encoding="utf-8")
+    Path("link").symlink_to("a.html")
+    Path("loop").symlink_to("loop")
     status, out, err = run("simulate", *arguments)
     assert (status, out) == (2, "")
     assert what in " ".join(err.replace("│", " ").split())
+    assert not Path("a.html").exists()
+
+
+def test_what_a_file_has_stays_until_there_is_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> NoReturn:
+        assert not Path("new.html").exists()
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("trio_pool.cli.simulate.played", fail)
+    Path("old.json").write_text("as it was", encoding="utf-8")
+    assert run("simulate", "small.toml", "--json", "old.json", "--html", "new.html").status == 1
+    assert Path("old.json").read_text(encoding="utf-8") == "as it was"
+    assert not Path("new.html").exists()
+
+
+def test_who_reads_from_a_pipe_gets_the_document(run: Run) -> None:
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor() as threads:
+        text = threads.submit(Path("pipe").read_text, encoding="utf-8")
+        assert run("simulate", "small.toml", "--json", "pipe").status == 0
+        assert json.loads(text.result())["seeds"] == [0, 1]
+
+
+def test_a_pipe_of_the_shell_is_a_file_too(run: Run) -> None:
+    reading, writing = os.pipe()
+    with open(reading, encoding="utf-8") as file, ThreadPoolExecutor() as threads:
+        text = threads.submit(file.read)
+        status = run("simulate", "small.toml", "--json", f"/dev/fd/{writing}").status
+        os.close(writing)
+        assert (status, json.loads(text.result())["seeds"]) == (0, [0, 1])
+
+
+def test_a_link_to_nothing_stays_and_then_leads_to_the_document(run: Run) -> None:
+    Path("link").symlink_to("a.json")
+    assert run("simulate", "small.toml", "--json", "link").status == 0
+    assert Path("link").readlink() == Path("a.json")
+    assert json.loads(Path("a.json").read_text(encoding="utf-8"))["seeds"] == [0, 1]
 
 
 def test_a_report_needs_its_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,25 +196,27 @@ async def _play(schedule: Schedule, scene: str, seed: int, console: Console | No
 @command.command()
 @click.argument("scenario", required=False)
 @click.option("--list", "is_list", is_flag=True, help="Show the scenarios that come with the library.")
-@click.option("--compare", "mode", flag_value="compare", help="Run the scenario's variants too, side by side.")
-@click.option("--sweep", "mode", flag_value="sweep", help="Run every setting of the scenario's grid.")
+@click.option("--compare", is_flag=True, help="Run the scenario's variants too, side by side.")
+@click.option("--sweep", is_flag=True, help="Run every setting of the scenario's grid instead.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first seed.")
 @click.option("--seeds", type=click.IntRange(1, 10_000), metavar="N", help="How many; else what the scenario says.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as pool.max_waiting=10. Repeatable.")
-@click.option("--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, help="Processes.")
+@click.option("--jobs", type=click.IntRange(1, 1024), metavar="N", help="Processes; else one for each core.")
 @click.option("--html", metavar="FILE", help="Write a report with charts to FILE; - is stdout.")
 @click.option("--json", "as_json", metavar="FILE", help="Write a JSON document to FILE; - is stdout.")
 @click.pass_context
-def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: Any, **options: Any) -> None:
+def simulate(
+    ctx: click.Context, /, scenario: str | None, is_list: bool, compare: bool, sweep: bool, **options: Any
+) -> None:
     """Run SCENARIO, a TOML file or the name of one that comes with the library, in virtual time.
 
     The real pool and client are asked by virtual callers over a virtual network. docs/experiments.md has the format.
 
     \b
     Exit status:
-      0    everything that the scenario expects came true
-      1    something did not, or the pool broke an invariant
-      2    the scenario cannot be
+      0    what the scenario expects came true; of a sweep, nothing is expected
+      1    something did not, or the run failed: an invariant broke, a disk was full
+      2    nothing was run: the scenario cannot be, or a file cannot be written
       130  interrupted
     """
     from . import simulate as simulate_module
@@ -226,7 +228,11 @@ def simulate(ctx: click.Context, /, scenario: str | None, is_list: bool, mode: A
         return
     if scenario is None:
         raise click.UsageError("which SCENARIO? --list shows those that come with the library")
-    order = simulate_module.Order(source=scenario, mode=mode or "run", **options)
+    if compare and sweep:
+        raise click.UsageError("--compare runs the variants, and --sweep the grid of the base: give one of the two")
+    order = simulate_module.Order(
+        source=scenario, mode="compare" if compare else "sweep" if sweep else "run", **options
+    )
     ctx.exit(simulate_module.run(order, console_for(), console_for(stderr=True)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,19 +18,28 @@ from ..simulate.run import Progress as Reached
 from ..simulate.sweep import run_all
 
 
-def played(experiments: Sequence[Experiment], jobs: int, console: Console) -> list[Result]:
+def cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def played(experiments: Sequence[Experiment], jobs: int | None, console: Console) -> list[Result]:
     """Their results, in order.
 
-    :param jobs: the processes that run them; with 1 this one does, and shows the pool meanwhile.
+    :param jobs: the processes that run them, no more than there are experiments; with 1 this one does, and shows the
+        pool meanwhile (None: as many as there are `cores`).
     :param console: where the bar is shown, if it is a terminal.
     :raises InvariantBroken: in one of them.
     """
+    processes = min(jobs or cores(), len(experiments))
     columns = (TextColumn("{task.description:<54}"), BarColumn(20), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = _Bar(progress, experiments)
-        if jobs == 1 or len(experiments) == 1:
+        if processes == 1:
             return [bar.run(experiment) for experiment in experiments]
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _end_with_the_command) as pool:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _end_with_the_command) as pool:
             try:
                 return run_all(experiments, pool, bar.have_run)
             except BaseException:
@@ -43,7 +53,8 @@ class _Bar:
     def __init__(self, progress: Progress, experiments: Sequence[Experiment]) -> None:
         self._progress = progress
         self._seconds = [0.0, *itertools.accumulate(each.length for each in experiments)]
-        self._task = progress.add_task("", total=self._seconds[-1])
+        words = f"0 of {len(experiments)} runs" if len(experiments) > 1 else ""
+        self._task = progress.add_task(words, total=self._seconds[-1])
         self._runs = 0
 
     def run(self, experiment: Experiment) -> Result:

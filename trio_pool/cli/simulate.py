@@ -8,25 +8,31 @@ import tomllib
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 import click
 from rich.console import Console
-from rich.text import Text
 
 from ..errors import UsageError
 from ..simulate.experiment import Experiment
 from ..simulate.reports import tables
 from ..simulate.reports.tables import Verdict, verdicts
+from ..simulate.result import Result
 from ..simulate.scenarios.scenario import Scenario, load, shipped
 from ..simulate.sweep import Comparison, Point, Sweep
 from ..simulate.watch import InvariantBroken
+from . import targets
 from .experiments import played
-from .printing import show
+from .printing import say, show
 
-STDOUT = "-"
+NOT_JUDGED = "What the scenario expects is of its cases, and is not judged in a sweep."
+NONE_COUNTS = "No request counts: none was meant to begin after the warm-up and before the end."
+
+HASH = 12
+"""Characters of a history's hash that are shown."""
+
+NEEDS_TRACE = "needs --set workload.trace=PATH"
 
 Mode = Literal["run", "compare", "sweep"]
 
@@ -40,7 +46,7 @@ class Order:
     :ivar mode: whether the base alone is run, all cases, or the grid.
     :ivar seed: the first.
     :ivar seeds: how many; None: as many as the scenario says.
-    :ivar jobs: processes.
+    :ivar jobs: processes, or None: as many as there are cores.
     :ivar html: where the report goes, or None.
     :ivar as_json: where the document goes, or None.
     """
@@ -50,7 +56,7 @@ class Order:
     mode: Mode
     seed: int
     seeds: int | None
-    jobs: int
+    jobs: int | None
     html: str | None
     as_json: str | None
 
@@ -72,10 +78,12 @@ def run(order: Order, out: Console, err: Console) -> int:
     :param out: where tables go.
     :param err: where the bar goes, and tables where stdout is for a document.
     :returns: the exit status: 1 if an expectation was not met.
-    :raises click.UsageError: for a scenario that cannot be.
-    :raises click.ClickException: when an invariant broke, or a file cannot be written.
+    :raises click.UsageError: for a scenario that cannot be, or a file that cannot be written.
+    :raises click.ClickException: when an invariant broke, or a file could not be written in the end.
     """
-    _check_targets(order)
+    if order.html is not None and find_spec("matplotlib") is None:
+        raise click.UsageError("the report's charts need an extra: pip install 'trio_pool[plot]'")
+    targets.check(order.html, order.as_json)
     try:
         scenario = load(order.source, dict(map(_setting, order.settings)))
         seeds = range(order.seed, order.seed + (order.seeds or scenario.seeds))
@@ -91,14 +99,18 @@ def run(order: Order, out: Console, err: Console) -> int:
             "a process that ran experiments was ended from outside; fewer --jobs need less memory"
         ) from None
     found = [] if isinstance(outcome, Sweep) else verdicts(scenario.cases, outcome.results)
-    _show(err if STDOUT in (order.as_json, order.html) else out, scenario, outcome, found)
+    _show(err if targets.STDOUT in (order.as_json, order.html) else out, scenario, outcome, found)
     _write(order, scenario, outcome, found)
     return 0 if all(each.is_met for each in found) else 1
 
 
 def names() -> list[tuple[str, str]]:
-    """The shipped scenarios, and their titles."""
-    return [(name, tomllib.loads(path.read_text(encoding="utf-8"))["title"]) for name, path in shipped().items()]
+    """The shipped scenarios, and their titles; of those that need a file, how to give it."""
+    documents = {name: tomllib.loads(path.read_text(encoding="utf-8")) for name, path in shipped().items()}
+    return [
+        (name, f"{each['title']} ({NEEDS_TRACE})" if "trace" in each["workload"] else each["title"])
+        for name, each in documents.items()
+    ]
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -148,7 +160,7 @@ def _results(
 
 def _show(console: Console, scenario: Scenario, outcome: Comparison | Sweep, found: Sequence[Verdict]) -> None:
     seeds = f"seed {outcome.seeds[0]}" if len(outcome.seeds) == 1 else f"means over {len(outcome.seeds)} seeds"
-    console.print(Text(f"{scenario.title} ({seeds})", style="bold"))
+    say(console, f"{scenario.title} ({seeds})", "bold")
     if isinstance(outcome, Sweep):
         show(console, tables.of_points(outcome))
     elif len(outcome.results) > 1:
@@ -157,49 +169,35 @@ def _show(console: Console, scenario: Scenario, outcome: Comparison | Sweep, fou
         show(console, tables.of_figures(outcome.results))
         show(console, tables.of_outcomes(outcome.results))
         show(console, tables.of_times(outcome.results))
+    runs = _runs(outcome)
+    if not any(result.requests for result in runs):
+        say(console, f"{NONE_COUNTS}\n")
+    if len(runs) == 1:
+        say(console, f"history {runs[0].history[:HASH]}, which the same seed repeats\n")
+    if isinstance(outcome, Sweep) and any(case.expected for case in scenario.cases.values()):
+        say(console, NOT_JUDGED)
     if source := tables.sources(case.experiment for case in scenario.cases.values()):
-        console.print(Text(f"{source}\n"))
+        say(console, f"{source}\n")
     for each in found:
-        console.print(Text(f"{'met' if each.is_met else 'NOT MET'}  {each}", style="green" if each.is_met else "red"))
-
-
-def _check_targets(order: Order) -> None:
-    """What would fail after a long run, before it."""
-    if order.html is not None and find_spec("matplotlib") is None:
-        raise click.UsageError("the report's charts need an extra: pip install 'trio_pool[plot]'")
-    paths = [path for path in (order.html, order.as_json) if path is not None]
-    if len(paths) > 1 and paths[0] == paths[1]:
-        raise click.UsageError(f"the report and the JSON document cannot both go to {paths[0]!r}")
-    for path in paths:
-        if path == STDOUT:
-            continue
-        if not Path(path).parent.is_dir():
-            raise click.UsageError(f"there is no folder {str(Path(path).parent)!r} for {path!r}")
-        if Path(path).is_dir():
-            raise click.UsageError(f"{path!r} is a folder; a file is needed")
+        say(console, f"{'met' if each.is_met else 'NOT MET'}  {each}", "green" if each.is_met else "red")
 
 
 def _write(order: Order, scenario: Scenario, outcome: Comparison | Sweep, found: Sequence[Verdict]) -> None:
     if order.as_json is not None:
-        _to(order.as_json, _document(outcome))
+        targets.write(order.as_json, _document(outcome))
     if order.html is not None:
         from ..simulate.reports.report import page
 
         command = order.command(outcome.seeds[0], len(outcome.seeds))
-        _to(order.html, page(scenario, outcome, command=command, found=found))
+        targets.write(order.html, page(scenario, outcome, command=command, found=found))
 
 
 def _document(outcome: Comparison | Sweep) -> str:
     """Of one run alone its own document."""
-    if isinstance(outcome, Sweep):
-        return outcome.to_json()
-    [first, *others] = [result for each in outcome.results.values() for result in each]
-    return outcome.to_json() if others else first.to_json()
+    [first, *others] = _runs(outcome)
+    return outcome.to_json() if others or isinstance(outcome, Sweep) else first.to_json()
 
 
-def _to(path: str, text: str) -> None:
-    try:
-        with click.open_file(path, "w", encoding="utf-8") as file:
-            file.write(text if text.endswith("\n") else f"{text}\n")
-    except OSError as error:
-        raise click.ClickException(f"cannot write {path!r}: {error.strerror}") from None
+def _runs(outcome: Comparison | Sweep) -> list[Result]:
+    groups = (point.results for point in outcome.points) if isinstance(outcome, Sweep) else outcome.results.values()
+    return [result for group in groups for result in group]

@@ -40,6 +40,10 @@ class Interval:
         """Whether a value is within."""
         return self.low <= value <= self.high
 
+    def not_below(self, least: float) -> Interval:
+        """The same of what cannot be less: a lower end beyond that is there. One that is unknown stays so."""
+        return Interval(self.estimate, max(self.low, least) if math.isfinite(self.low) else self.low, self.high)
+
     def __str__(self) -> str:
         return f"{self.estimate:.4g} ({self.low:.4g} to {self.high:.4g})"
 

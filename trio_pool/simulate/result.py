@@ -187,7 +187,7 @@ class Result:
         """
         found = {name: _exact(of(self)) for name, of in COUNTS.items()}
         for name, times in (("wait", self.waits), ("first byte", self.first_bytes), ("latency", self.latencies)):
-            found[f"{name} mean"] = batch_means(times) if times else UNKNOWN
+            found[f"{name} mean"] = batch_means(times).not_below(0.0) if times else UNKNOWN
             found.update(_quantiles(name, times))
         found.update(_quantiles(OF_ALL, self.latencies_of_all))
         return found

@@ -79,7 +79,7 @@ def summary(results: Sequence[Result]) -> dict[str, Interval]:
 
 def _over_seeds(figure: str, values: Sequence[float], results: Sequence[Result]) -> Interval:
     if unit_of(figure) != "share":
-        return mean_interval(values)
+        return mean_interval(values).not_below(0.0)  # counts and times
     return share_interval(values, sum(result.trials(figure) for result in results))
 
 

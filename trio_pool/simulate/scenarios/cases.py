@@ -46,6 +46,15 @@ ONE_PROVIDER: Mapping[str, Any] = {"provider": {}}
 
 _NOT_VIRTUAL = ("name", "key", "key_env", "models")  # fields of an upstream that mean nothing here
 
+_IN_TOML = {
+    ", math.inf or None": " or inf",
+    ", or None": "",
+    " or None": "",
+    "math.inf": "inf",
+    "True or False": "true or false",
+}
+"""What refusals say to who writes Python, and to who writes TOML, which has no None."""
+
 _PRESETS = {"chat": workloads.chat, "agent": workloads.agent}
 
 
@@ -96,7 +105,18 @@ def case_of(document: Mapping[str, Any], folder: Path, path: str) -> Case:
         check_keys(document, KEYS, "")
         return Case(_experiment(document, folder), tuple(_expectations(document.get("expect", {}))))
     except UsageError as error:
-        raise UsageError(below(path, error.what)) from None
+        raise UsageError(below(path, in_toml(error.what))) from None
+
+
+def in_toml(refusal: str) -> str:
+    """A refusal as it is meant for who writes TOML.
+
+    :param refusal: that says what is needed, and perhaps ", not " and what is there instead.
+    """
+    needed, parted, value = refusal.partition(", not ")
+    for python, toml in _IN_TOML.items():
+        needed = needed.replace(python, toml)
+    return f"{needed}{parted}{value.lower() if value in ('True', 'False') else value}"
 
 
 def _experiment(document: Mapping[str, Any], folder: Path) -> Experiment:
@@ -177,7 +197,8 @@ def _read(path: Path) -> Trace:
     except OSError as error:
         what = f"workload.trace: {path} cannot be read ({error.strerror}); it is the path of a CSV file"
         raise UsageError(
-            f"{what}, such as the Azure LLM traces (https://github.com/Azure/AzurePublicDataset)"
+            f"{what}, such as the Azure LLM traces (https://github.com/Azure/AzurePublicDataset): give it in the "
+            "scenario, or to the command with --set workload.trace=PATH"
         ) from None
 
 
