@@ -100,7 +100,7 @@ class Traffic:
         if isinstance(self.workload.arrivals, ClosedLoop):
             users = self.workload.arrivals.users
             raise UsageError(
-                f"the users of a ClosedLoop never need more connections than they are ({users}): no search"
+                f"a ClosedLoop needs no search: its users never need more connections than they are ({users})"
             )
         if self.rate == math.inf:
             raise UsageError("all requests of the recording come at its start: it has no length, and so no rate")
