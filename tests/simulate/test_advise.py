@@ -19,7 +19,7 @@ from trio_pool import PoolConfig, UsageError, sizing
 from trio_pool.simulate.advisor import samples
 from trio_pool.simulate.advisor.advise import Advice, advise, least
 from trio_pool.simulate.advisor.cautions import open_files
-from trio_pool.simulate.advisor.samples import Traffic
+from trio_pool.simulate.advisor.samples import Sample, Traffic
 from trio_pool.simulate.advisor.trial import Trial, tried
 from trio_pool.simulate.estimates import Interval
 from trio_pool.simulate.traffic import workload
@@ -109,8 +109,8 @@ def test_sized_on_one_half_of_an_hour_the_pool_is_enough_for_the_other(
 ) -> None:
     """The advice is the least that is sure to be enough, and has one connection more than was just enough that time.
 
-    The halves differ by one connection themselves: the first needs one more. So what is sized on the second is the least
-    for the first, thanks to the one more; and what is sized on the first is two more than the second needs.
+    The halves differ by one connection themselves: the first needs one more. So what is sized on the second is the
+    least for the first, thanks to the one more; and what is sized on the first is two more than the second needs.
     """
     seen, held = (Unseen(half, half.seconds + 1) for half in halves[::way])
     advice = advise(workload=seen.workload, target=target, check=0)
@@ -372,6 +372,27 @@ def test_a_target_is_not_met_for_traffic_that_the_limits_per_minute_keep_out() -
     advice = advice_for(provider=VirtualProvider(requests_per_minute=300))
     assert advice.simulated.high <= advice.target  # of those that are let through
     assert not advice.is_met
+
+
+def test_bursts_that_spend_a_limit_per_minute_are_a_reason(few: None) -> None:
+    limit = VirtualProvider(requests_per_minute=600)
+    calm, bursts = Poisson(9.9), OnOff(40.0, 1.0, 30.0, 120.0)
+    assert bursts.rate < calm.rate
+    told = [
+        advise(workload=Workload(arrivals, Service(Constant(0.1))), provider=limit, check=0).reasons
+        for arrivals in (calm, bursts)
+    ]
+    assert told[0] == ()
+    assert re.search(
+        r"limits per minute are enough on average, but \d.*% of requests come in bursts", " ".join(told[1])
+    )
+
+
+def test_a_limit_per_minute_by_hand() -> None:
+    """Sixty at once are within one a second. Then each second lets one through."""
+    sample = Sample.of([*((0.0, 1.0) for _ in range(60)), (0.5, 1.0), (1.0, 1.0), (1.5, 1.0), (2.5, 1.0)])
+    assert sample.share_over(1.0) == 2 / 64
+    assert attrs.evolve(sample, since=61).share_over(1.0) == 1 / 3
 
 
 def test_the_provider_and_the_files_clamp_the_size_and_the_share_is_told() -> None:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import fmean
 
 import attrs
 
@@ -128,7 +129,8 @@ def advise(
     _TARGET.check("target", target)
     _SEEDS.check("check", check)
     offered = Traffic(_workload(rate, service, burstiness, workload), provider.round_trip if provider else 0.0)
-    traffic = _let_through(offered, provider)
+    limit = _limit(offered, provider)
+    traffic = offered.slowed(offered.rate / limit) if limit < offered.rate else offered
     line = _Line(traffic, given, wait)
     needed = least(lambda size: line.probability(size).high <= target, line.guess(target))
     files = (open_files() if max_files is None else max_files) - SPARE_FILES
@@ -143,6 +145,7 @@ def advise(
         offered=offered,
         traffic=traffic,
         needed=needed,
+        over_limit=line.over(limit) if traffic is offered and limit < math.inf else 0.0,
         raised=too_short,
         files=files,
         target=target,
@@ -189,15 +192,13 @@ def _workload(
     return Workload(Renewal(rate, burstiness), Service(service))
 
 
-def _let_through(offered: Traffic, provider: VirtualProvider | None) -> Traffic:
-    """What the provider's limits per minute leave of the traffic."""
+def _limit(offered: Traffic, provider: VirtualProvider | None) -> float:
+    """The requests per second that the provider's limits per minute let through, on average."""
     if provider is None:
-        return offered
+        return math.inf
     tokens = offered.workload.service.mean_tokens
     limits = [(provider.requests_per_minute, 1.0), (provider.tokens_per_minute, tokens)]
-    rates = [limit / 60 / each for limit, each in limits if limit is not None and each]
-    slowest = min(rates, default=math.inf)
-    return offered.slowed(offered.rate / slowest) if slowest < offered.rate else offered
+    return min((limit / 60 / each for limit, each in limits if limit is not None and each), default=math.inf)
 
 
 class _Line:
@@ -227,6 +228,10 @@ class _Line:
             shares = [sample.share_waiting(config, self._wait) for sample in self._samples]
             self._known[size] = self._traffic.interval(shares)
         return self._known[size]
+
+    def over(self, limit: float) -> float:
+        """The share of requests that come when a limit per minute is spent."""
+        return fmean(sample.share_over(limit) for sample in self._samples)
 
     def guess(self, target: float) -> int:
         """What M/M/c needs, with its spare connections in proportion to how widely the number of requests scatters."""

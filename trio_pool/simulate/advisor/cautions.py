@@ -54,6 +54,7 @@ class Case:
     :ivar provider: who answers, or None.
     :ivar offered: the traffic that was asked about.
     :ivar traffic: what of it the provider's limits per minute let through.
+    :ivar over_limit: the share of `traffic` that comes when a limit per minute is spent that is enough on average.
     :ivar needed: the least size that meets the target.
     :ivar raised: the timeouts that were too short, and are longer in `advised`.
     :ivar files: how many connections the process's files are enough for.
@@ -67,6 +68,7 @@ class Case:
     provider: VirtualProvider | None
     offered: Traffic
     traffic: Traffic
+    over_limit: float
     needed: int
     raised: Sequence[Need]
     files: float

@@ -1,9 +1,9 @@
 """Why a target is not met, in words. Where there is no reason, it is met: this is the verdict's rule, and the only one.
 
-1. The provider's limits per minute let all of the traffic through.
+1. The provider's limits per minute let all of the traffic through, but for `FAILING` (one in a thousand) in its bursts.
 2. With the advised size the share of requests that wait too long, or are refused or give up, is at most the target, in
    simulation of the pool's line, with 95 % confidence.
-3. Where the whole client was tried: of its requests at most `FAILING` (one in a thousand) failed otherwise than for
+3. Where the whole client was tried: of its requests at most `FAILING` failed otherwise than for
    want of a connection.
 4. And its own share in the long run is at most the target, those that failed included, with 95 % confidence.
 """
@@ -26,6 +26,14 @@ def _limits_per_minute(case: Case) -> Iterator[str]:
         yield (
             f"The provider's limits per minute let {through} per second through, of {case.offered.rate:.3g}. The "
             "others are refused or wait for the limits, whatever the size is; it is for those that are let through."
+        )
+
+
+def _bursts(case: Case) -> Iterator[str]:
+    if case.over_limit > FAILING:
+        yield (
+            f"The provider's limits per minute are enough on average, but {case.over_limit:.2%} of requests come in "
+            "bursts when they are spent, and are refused or wait for them, whatever the size is."
         )
 
 
@@ -62,4 +70,4 @@ def _whole_client(case: Case) -> Iterator[str]:
         )
 
 
-_LOOKS: tuple[Callable[[Case], Iterator[str]], ...] = (_limits_per_minute, _line, _failing, _whole_client)
+_LOOKS: tuple[Callable[[Case], Iterator[str]], ...] = (_limits_per_minute, _bursts, _line, _failing, _whole_client)

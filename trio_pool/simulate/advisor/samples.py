@@ -71,6 +71,20 @@ class Sample:
         counted = itertools.islice(found, self.since, None)
         return sum(each > wait for each in counted) / max(len(self.starts) - self.since, 1)
 
+    def share_over(self, rate: float) -> float:
+        """The share that comes when a limit per minute is spent: a bucket that holds a minute's worth, full at first.
+
+        :param rate: requests per second that it lets through.
+        """
+        left, last, over = 60 * rate, 0.0, 0
+        for place, at in enumerate(self.starts):
+            left, last = min(left + (at - last) * rate, 60 * rate), at
+            if left >= 1:
+                left -= 1
+            elif place >= self.since:
+                over += 1
+        return over / max(len(self.starts) - self.since, 1)
+
     def dispersion(self, width: float) -> float:
         """The variance over the mean of how many come in windows of a width: 1 for a Poisson process, more in bursts.
 
