@@ -3,8 +3,7 @@
 1. The provider's limits per minute let all of the traffic through, but for `FAILING` (one in a thousand) in its bursts.
 2. With the advised size the share of requests that wait too long, or are refused or give up, is at most the target, in
    simulation of the pool's line, with 95 % confidence.
-3. Where the whole client was tried: of its requests at most `FAILING` failed otherwise than for
-   want of a connection.
+3. Where the whole client was tried: of its requests at most `FAILING` failed otherwise than for want of a connection.
 4. And its own share in the long run is at most the target, those that failed included, with 95 % confidence.
 """
 
@@ -22,10 +21,11 @@ def reasons(case: Case) -> tuple[str, ...]:
 
 def _limits_per_minute(case: Case) -> Iterator[str]:
     if case.traffic.rate < case.offered.rate:
-        through = f"{case.traffic.rate:.3g} request{'' if case.traffic.rate == 1 else 's'}"
+        through = f"{case.traffic.rate:.3g}"
+        asked = "request" if through == "1" else "requests"
         yield (
-            f"The provider's limits per minute let {through} per second through, of {case.offered.rate:.3g}. The "
-            "others are refused or wait for the limits, whatever the size is; it is for those that are let through."
+            f"The provider's limits per minute let {through} {asked} per second through, of {case.offered.rate:.3g}. "
+            "The others are refused or wait for the limits, whatever the size is; it is for those that are let through."
         )
 
 
