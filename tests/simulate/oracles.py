@@ -18,6 +18,7 @@ from trio_pool import PoolConfig, sizing
 from trio_pool.simulate.advisor.queueing import waits
 from trio_pool.simulate.estimates import Interval, mean_interval
 from trio_pool.simulate.experiment import Experiment
+from trio_pool.simulate.result import Result
 from trio_pool.simulate.traffic.arrivals import Poisson
 from trio_pool.simulate.traffic.distributions import Exponential, HyperExponential, LogNormal
 from trio_pool.simulate.traffic.workload import Job, Service, Workload
@@ -43,8 +44,12 @@ def jobs_of(experiment: Experiment) -> list[Job]:
 
 def alone(experiment: Experiment) -> Iterator[float]:
     """The waits of all its requests, without client, network or bytes."""
+    return _line(experiment, jobs_of(experiment))
+
+
+def _line(experiment: Experiment, jobs: Sequence[Job]) -> Iterator[float]:
     config = experiment.config
-    requests = ((job.at, job.service) for job in jobs_of(experiment))
+    requests = ((job.at, job.service) for job in jobs)
     size = int(config.max_connections_per_host)
     return waits(requests, size, places=config.max_waiting, patience=config.acquire_timeout)
 
@@ -69,20 +74,33 @@ def figures(served: Sequence[float], refused: float, in_system: float) -> dict[s
     }
 
 
-def of_the_client(experiment: Experiment) -> dict[str, float]:
-    result = experiment.run()
+def figures_of(result: Result) -> dict[str, float]:
     return figures(result.waits, result.share("refused"), result.little.in_system)
 
 
+def of_the_client(experiment: Experiment) -> dict[str, float]:
+    return figures_of(experiment.run())
+
+
+def counted(experiment: Experiment) -> list[float]:
+    """The waits of those requests that come after the warm-up, in the line alone."""
+    pairs = zip(jobs_of(experiment), alone(experiment), strict=True)
+    return [wait for job, wait in pairs if job.at >= experiment.warm_up]
+
+
 def of_the_line(experiment: Experiment) -> dict[str, float]:
-    counted = [
-        (job.service, wait)
-        for job, wait in zip(jobs_of(experiment), alone(experiment), strict=True)
-        if job.at >= experiment.warm_up
-    ]
-    served = [(service, wait) for service, wait in counted if wait < math.inf]
-    in_system = sum(map(sum, served)) / (experiment.length - experiment.warm_up)
-    return figures([wait for _, wait in served], 1 - len(served) / len(counted), in_system)
+    jobs, since, until = jobs_of(experiment), experiment.warm_up, experiment.length
+    served, refused, inside = [], 0, 0.0
+    for job, wait in zip(jobs, _line(experiment, jobs), strict=True):
+        if wait < math.inf:
+            inside += max(min(job.at + wait + job.service, until) - max(job.at, since), 0.0)
+        if job.at < since:
+            continue
+        if wait < math.inf:
+            served.append(wait)
+        else:
+            refused += 1
+    return figures(served, refused / (refused + len(served)), inside / (until - since))
 
 
 @attrs.frozen
@@ -97,12 +115,33 @@ class Oracle:
     experiment: Experiment
     expected: Mapping[str, float]
 
-    def measured(
+    def runs(
         self, seeds: Sequence[int], simulated: Callable[[Experiment], dict[str, float]] = of_the_client
-    ) -> dict[str, Interval]:
-        """The figures of simulations, with their intervals between seeds."""
-        found = [simulated(attrs.evolve(self.experiment, seed=seed)) for seed in seeds]
+    ) -> list[dict[str, float]]:
+        """The figures of simulations, for each seed."""
+        return [simulated(attrs.evolve(self.experiment, seed=seed)) for seed in seeds]
+
+    def measured(self, found: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
+        """The figures that theory knows, with their intervals between seeds."""
         return {name: mean_interval([each[name] for each in found], CONFIDENCE) for name in self.expected}
+
+
+def steadied(
+    client: Sequence[Mapping[str, float]], short: Sequence[Mapping[str, float]], long: Sequence[Mapping[str, float]]
+) -> list[dict[str, float]]:
+    """The client's figures with less of chance: the line alone is their control variate, as in `trial.py`.
+
+    What chance did to the client's requests it did to the line's with the same requests. So that part is taken out, and
+    what is known of the line from much longer runs is put in. What the client does differently remains.
+
+    :param client: of the whole client, for each seed.
+    :param short: of the line alone, with the same requests.
+    :param long: of the line alone, for long.
+    """
+    return [
+        {name: each[name] - same[name] + known[name] for name in each}
+        for each, same, known in zip(client, short, long, strict=True)
+    ]
 
 
 def _oracle(
@@ -151,6 +190,9 @@ def general(rate: float = 5.0, scale: float = 1.0) -> Oracle:
     return _oracle("M/G/1", pool_of(1), rate, service, 48 * scale, expected)
 
 
+LONG: Mapping[str, float] = {"M/M/c": 250, "M/M/c/K": 60, "M/G/c/c": 15, "M/G/1": 60}
+"""How much longer the line alone is run, so that a tenth more or less is seen in each figure."""
+
 ORACLES: Mapping[str, Callable[..., Oracle]] = {
     "M/M/c": endless,
     "M/M/c/K": bounded,
@@ -168,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outside = 0
     for make in ORACLES.values():
         oracle = make(scale=options.scale)
-        for figure, interval in oracle.measured(range(options.seeds)).items():
+        for figure, interval in oracle.measured(oracle.runs(range(options.seeds))).items():
             holds = interval.holds(oracle.expected[figure])
             outside += not holds
             sentence = f"{oracle.name:8} {figure:11} theory {oracle.expected[figure]:.4f}, simulation {interval}"

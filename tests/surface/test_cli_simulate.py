@@ -395,7 +395,7 @@ def test_a_size_is_advised(run: Run) -> None:
     assert "4 requests a second, each for 500 ms on average: 2 connections are busy on average." in out
     assert str(servers_for(2, 0.01)) in table_in(out)
     assert "The target is met." in out
-    assert "simulated, the whole client" in out
+    assert "difference of the whole client, in the same" in out
     assert "PoolConfig(max_connections=" in out
 
 
@@ -421,6 +421,9 @@ def test_a_target_that_no_size_can_meet_is_a_failure(run: Run) -> None:
     assert "Advised: 3 connections. The target is NOT MET." in out
     assert "wait longer than 100 ms" in out
     assert "the provider serves 3 at once" in out
+    status, out, _ = run("size", *TRAFFIC, "--requests-per-minute", "60")
+    assert status == 1
+    assert "The target is NOT MET.\nThe provider's limits per minute let 1 request per second through, of 4." in out
 
 
 @pytest.mark.parametrize(

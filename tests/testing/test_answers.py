@@ -284,6 +284,10 @@ async def test_several_upstreams(autojump_clock: MockClock) -> None:
 # ---- what is refused ----
 
 
+CIRCLE: list[Any] = []
+CIRCLE.append(CIRCLE)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -310,6 +314,9 @@ async def test_several_upstreams(autojump_clock: MockClock) -> None:
         {"stream": 5},
         {"events": "text"},
         {"events": {"text": "Hel"}},
+        {"json": {1, 2}},
+        {"json": CIRCLE},
+        {"events": [{1, 2}]},
         {"times": 0},
         {"times": 1.5},
         {"times": True},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import httpx2
 import pytest
 
 import trio_pool
-from trio_pool import PoolConfig
+from trio_pool import PoolConfig, UsageError
 from trio_pool.testing import CannedNetwork, Cut, UnexpectedRequest
 from trio_pool.transports.httpx2 import PoolTransport
 
@@ -25,7 +26,8 @@ async def ask(network: CannedNetwork, *requests: tuple[str, str], **options: Any
 MATCHES = [
     ("GET", f"{BASE}/a", "GET", f"{BASE}/a", True),
     ("GET", f"{BASE}/a", "POST", f"{BASE}/a", False),
-    ("get", f"{BASE}/a", "GET", f"{BASE}/a", False),  # methods are case-sensitive (RFC 9110 section 9.1)
+    ("Purge", f"{BASE}/a", "PURGE", f"{BASE}/a", False),  # methods are case-sensitive (RFC 9110 section 9.1)
+    ("purge", f"{BASE}/a", "purge", f"{BASE}/a", True),
     ("GET", f"{BASE}/a", "GET", f"{BASE}/a/", False),
     ("GET", f"{BASE}/a", "GET", "http://api.example/a", False),
     ("GET", f"{BASE}/a", "GET", "https://other.example/a", False),
@@ -57,6 +59,24 @@ async def test_which_requests_a_route_is_for(method: str, pattern: str, asked: s
     else:
         with pytest.raises(UnexpectedRequest):
             await ask(network, (asked, url))
+
+
+NO_ROUTES: list[tuple[Any, Any, str]] = [
+    ("get", "/a", "methods are case-sensitive, and a route for 'get' answers no GET: write 'GET'"),
+    ("Delete", "/a", "write 'DELETE'"),
+    ("GE T", "/a", "a route's method is a word such as 'GET', not 'GE T'"),
+    ("", "/a", "not ''"),
+    (None, "/a", "not None"),
+    ("GET", "users", "a route's URL begins with / (for any host), http:// or https://, not as 'users'"),
+    ("GET", 3, "a URL is text, not int"),
+    ("GET", "http://h:x/", "has a host or port that cannot be"),
+]
+
+
+@pytest.mark.parametrize(("method", "url", "sentence"), NO_ROUTES)
+def test_a_route_that_no_request_can_match_is_refused(method: Any, url: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        CannedNetwork().route(method, url)
 
 
 async def test_there_is_a_short_way_to_the_usual_methods() -> None:
@@ -153,6 +173,7 @@ async def test_at_the_end_a_test_is_told_of_everything() -> None:
     network.get("/half").respond(json=1, times=2)
     network.get("/not").respond(json=1, times=math.inf)
     network.get("/never").fail(Cut.END)
+    network.get("/without")
     network.refuse("https://down.example", times=1)
     await ask(network, ("GET", f"{BASE}/used"), ("GET", f"{BASE}/half"))
     await told(network, "GET", f"{BASE}/other")
@@ -164,6 +185,7 @@ async def test_at_the_end_a_test_is_told_of_everything() -> None:
         "not used: <Route GET /half: 1 of 1 answers left>",
         "not used: <Route GET /not: 1 of 1 answers left>",
         "not used: <Route GET /never: 1 of 1 answers left>",
+        "not used: <Route GET /without: no answer was added; respond() adds one>",
         "no connection was refused by https://down.example:443",
     ]
 

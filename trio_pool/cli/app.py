@@ -254,7 +254,7 @@ def simulate(
     default="1%",
     show_default=True,
     metavar="SHARE",
-    help="Of the requests that may wait.",
+    help="Of the requests that may wait, or fail.",
 )
 @click.option(
     "--wait", type=Finite(0), default=0.0, show_default=True, help="Seconds up to which a wait does not count."

@@ -1,9 +1,13 @@
-"""The command `trio-pool size`: how many connections some traffic needs, by closed forms and checked by simulation."""
+"""The command `trio-pool size`: how many connections some traffic needs, by closed forms and checked by simulation.
+
+Whether the target is met follows from the advisor's reasons: see `simulate.advisor.reasons`.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 
 import attrs
 import click
@@ -14,9 +18,8 @@ from ..config import PoolConfig
 from ..errors import UsageError
 from ..simulate.advisor.advise import Advice, advise
 from ..simulate.describe import plain, source
-from ..simulate.estimates import Interval
 from ..simulate.reports.tables import Table
-from ..simulate.scenarios.wording import said, said_interval
+from ..simulate.scenarios.wording import said, said_difference, said_interval
 from ..simulate.watch import InvariantBroken
 from ..simulate.world.provider import VirtualProvider
 from ..sizing import general_wait, servers_for, wait_exceeds
@@ -33,7 +36,7 @@ class Question:
     :ivar rate: requests per second.
     :ivar service_time: seconds for which one holds its connection, on average.
     :ivar burstiness: the coefficient of variation of the gaps between requests.
-    :ivar target: the share that may wait longer than `wait`.
+    :ivar target: the share that may wait longer than `wait`, or fail.
     :ivar wait: seconds.
     :ivar acquire_timeout: seconds after which a wait is given up.
     :ivar concurrency: what the provider serves at once, or None.
@@ -62,7 +65,7 @@ def run(question: Question, as_json: bool, out: Console, err: Console) -> int:
 
     :param out: where the answer goes.
     :param err: where it is said that there is something to wait for, on a terminal.
-    :returns: the exit status: 1 if the target cannot be met.
+    :returns: the exit status: 1 if the target is not met; the answer says why.
     :raises click.UsageError: for what cannot be asked.
     :raises click.ClickException: when the pool broke an invariant.
     """
@@ -106,8 +109,10 @@ def _show(out: Console, question: Question, advice: Advice) -> None:
     show(out, closed_forms(question, advice.size, longer))
     met = "met" if advice.is_met else "NOT MET"
     out.print(Text(f"Advised: {advice.size} connections. The target is {met}.", style="bold"))
-    out.print(Text(f"At most {said(question.target, 'share')} of the requests should wait {longer}:"))
-    show(out, Table(("", "wait too long"), tuple(_checks(advice))))
+    for reason in advice.reasons:
+        out.print(Text(reason))
+    out.print(Text(f"At most {said(question.target, 'share')} of the requests should wait {longer}, or fail:"))
+    show(out, Table(("", "wait too long or fail"), tuple(_checks(advice))))
     for warning in advice.warnings:
         out.print(Text(f"{warning}\n"))
     out.print(Text(source(advice.config, set())))
@@ -132,9 +137,10 @@ def _mean_wait(question: Question, size: int) -> float:
     return general_wait(size, question.load, question.service_time, arrivals=question.burstiness**2)
 
 
-def _checks(advice: Advice) -> list[tuple[str, str]]:
-    known: list[tuple[str, Interval | None]] = [
-        ("simulated, the line alone", advice.simulated),
-        ("simulated, the whole client", advice.checked),
-    ]
-    return [(name, said_interval(interval, "share")) for name, interval in known if interval is not None]
+def _checks(advice: Advice) -> Iterator[tuple[str, str]]:
+    """What was simulated, and what follows."""
+    yield "simulated, the line alone", said_interval(advice.simulated, "share")
+    if advice.trial and advice.checked:
+        more = said_difference(advice.trial.more, "share") if advice.trial.more.estimate else "none"
+        yield f"difference of the whole client, in the same {advice.trial.requests:,} requests", more
+        yield "estimated, the whole client: their sum", said_interval(advice.checked, "share")

@@ -145,6 +145,13 @@ def _each(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
+def _dumped(value: Any) -> str:
+    try:
+        return json_module.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:  # another type, a circle, or too deep
+        raise UsageError(f"an answer's value cannot be written as JSON: {error}") from None
+
+
 def _of_stream(stream: Iterable[Any]) -> tuple[list[Piece], RawHeaders]:
     pieces = _each("stream", stream)
     for place, piece in enumerate(pieces, 1):
@@ -164,7 +171,7 @@ def _of_events(events: Iterable[Any]) -> tuple[list[Piece], RawHeaders]:
 def _written(event: Any) -> bytes:
     """An event as it is written in a stream."""
     if not isinstance(event, ServerSentEvent):
-        event = ServerSentEvent(data=event if isinstance(event, str) else json_module.dumps(event))
+        event = ServerSentEvent(data=event if isinstance(event, str) else _dumped(event))
     fields = [("id", event.id), ("event", "" if event.event == "message" else event.event), ("retry", event.retry)]
     named = [f"{name}: {value}" for name, value in fields if value not in ("", None)]
     return "\n".join([*named, *(f"data: {line}" for line in event.data.split("\n")), "", ""]).encode()
@@ -172,7 +179,7 @@ def _written(event: Any) -> bytes:
 
 _BODIES: dict[str, Callable[[Any], tuple[list[Piece], RawHeaders]]] = {
     "content": _of_content,
-    "json": lambda value: _whole(json_module.dumps(value).encode(), b"application/json"),
+    "json": lambda value: _whole(_dumped(value).encode(), b"application/json"),
     "stream": _of_stream,
     "events": _of_events,
 }

@@ -44,10 +44,10 @@ class CannedNetwork(SystemNetwork):
     def route(self, method: str, url: str) -> Route:
         """A route, to be given answers. Of several that match a request the first with an answer left has it.
 
-        :param method: such as "GET".
+        :param method: such as "GET"; methods are case-sensitive.
         :param url: absolute, or a path, which then matches at any host. In its path `*` stands for any text without a
             slash, `**` for any text. Its query matches in any order; without one, any query does.
-        :raises UnsupportedProtocol, UsageError: it is neither.
+        :raises UnsupportedProtocol, UsageError: `url` is neither, or `method` none that a request could have.
         """
         route = Route(method, url)
         self._routes.append(route)
@@ -86,11 +86,12 @@ class CannedNetwork(SystemNetwork):
     def assert_all_used(self) -> None:
         """That every request had an answer, and that every answer and refusal was used as often as it is there.
 
-        What is there without end must have been used at all. For the end of a test.
+        What is there without end must have been used at all. A route to which no answer was added counts as not used.
+        For the end of a test.
 
         :raises AssertionError: it was otherwise; the text says what.
         """
-        unused = [f"not used: {route!r}" for route in self._routes if route.owed]
+        unused = [f"not used: {route!r}" for route in self._routes if route.is_owed]
         unmet = [f"no connection was refused by {origin}" for origin, supply, _ in self._refusals if supply.is_owed]
         asked = [f"no answer: {request}" for request in self._unexpected]
         if wrong := [*asked, *unused, *unmet]:

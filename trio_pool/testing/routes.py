@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import json as json_module
 import re
 from collections.abc import Iterable, Sequence
@@ -13,8 +14,10 @@ import attrs
 
 from ..errors import UsageError
 from ..headers import Headers, HeaderTypes
-from ..urls import target_of
+from ..urls import Target, check_characters, redact, target_of
 from .answers import Answer, Cut, make
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 
 
 class UnexpectedRequest(AssertionError):
@@ -55,10 +58,12 @@ class Route:
     :param method: such as "GET".
     :param url: which requests are meant; see `CannedNetwork.route`.
     :ivar calls: the requests that it has answered, in order.
+    :raises UsageError: there can be no such request.
     """
 
     def __init__(self, method: str, url: str) -> None:
-        target = target_of(f"http://any{url}" if url.startswith("/") else url)
+        _check_method(method)
+        target = _meant(url)
         path, has_query, query = target.path.decode().partition("?")
         self.calls: list[SentRequest] = []
         self._answers: list[Answer] = []
@@ -94,7 +99,7 @@ class Route:
             sent as JSON; numbers and a `Cut` as in `stream`.
         :param delay: seconds before the first byte (0.0).
         :param times: how many requests it is for (1); `math.inf` for all that come.
-        :raises UsageError: it has several bodies, or is no HTTP/1.1.
+        :raises UsageError: it has several bodies, or one that cannot be sent, or is no HTTP/1.1.
         :raises LocalProtocolError: a header would break HTTP/1.1.
         """
         answer = make(times, delay, status_code, headers, content=content, json=json, stream=stream, events=events)
@@ -144,13 +149,33 @@ class Route:
         return -len(self.differences(request)), SequenceMatcher(None, self._name, str(request)).ratio()
 
     @property
-    def owed(self) -> int:
-        """How many of its answers were not used, or not as often as they should be."""
-        return sum(answer.is_owed for answer in self._answers)
+    def is_owed(self) -> bool:
+        """Whether it was given no answer, or one that was not used, or not as often as it should be."""
+        return not self._answers or any(answer.is_owed for answer in self._answers)
 
     def __repr__(self) -> str:
+        if not self._answers:
+            return f"<Route {self._name}: no answer was added; respond() adds one>"
         left = sum(answer.is_left for answer in self._answers)
         return f"<Route {self._name}: {left} of {len(self._answers)} answers left>"
+
+
+def _check_method(method: Any) -> None:
+    if not isinstance(method, str) or not _TOKEN.fullmatch(method):
+        raise UsageError(f"a route's method is a word such as 'GET', not {method!r}")
+    usual = method.upper()
+    if usual != method and usual in set(http.HTTPMethod):
+        raise UsageError(f"methods are case-sensitive, and a route for {method!r} answers no {usual}: write {usual!r}")
+
+
+def _meant(url: str) -> Target:
+    """What a route's URL leads to; a path leads to any host."""
+    check_characters(url, "URL")
+    if url.startswith("/"):
+        return target_of(f"http://any{url}")
+    if "://" not in url:
+        raise UsageError(f"a route's URL begins with / (for any host), http:// or https://, not as {redact(url)!r}")
+    return target_of(url)
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:

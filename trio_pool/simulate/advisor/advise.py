@@ -10,13 +10,21 @@ make no request wait longer, so the search can jump and then halve.
 
 What was found is clamped by what the provider serves at once, and by the files that the process may open. A provider's
 limits per minute come first: what it refuses needs no connection, so the size is for the traffic that it lets through.
-In the end the real client is asked, with the advised configuration, on a virtual network.
+Timeouts that some answers would not live with are raised (`timeouts.py`). In the end the real client is asked, with the
+advised configuration, on a virtual network (`trial.py`).
+
+The verdict
+-----------
+The target is met if there is no reason against it (`reasons.py`): all of the traffic is let through, the share in the
+line alone is at most the target, next to none of the whole client's requests failed, and its share is at most the
+target too. Both shares are held to the upper end of their intervals.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from statistics import fmean
 
 import attrs
 
@@ -30,8 +38,10 @@ from ..traffic.distributions import Distribution, Exponential
 from ..traffic.workload import Service, Workload
 from ..world.provider import VirtualProvider
 from .cautions import Case, cautions, keepalive_of, line_that_is_served, open_files
+from .reasons import reasons
 from .samples import Traffic
-from .trial import tried
+from .timeouts import needs, raised
+from .trial import Trial, tried
 
 SPARE_FILES = 64  # what a process has open beside its connections
 
@@ -44,7 +54,7 @@ class Advice:
     """A pool's size for some traffic, and how well it does.
 
     :ivar config: the configuration, with the size in `max_connections` and `max_connections_per_host`.
-    :ivar target: the share of requests that may wait longer than `wait`.
+    :ivar target: the share of requests that may wait longer than `wait`, or fail.
     :ivar wait: in seconds.
     :ivar load: the connections that are busy on average: requests per second times seconds of each.
     :ivar needed: the least size that meets the target, whatever the provider and this machine can take.
@@ -52,9 +62,12 @@ class Advice:
         exponential service times.
     :ivar simulated: the same by simulation of the line, with 95 % confidence. Who is refused or gives up counts as one
         who waits too long. For a recording it is the share in another one of the same length.
-    :ivar checked: the same for the whole client: with the difference that it makes to some of the requests; None if it
-        was not asked for.
-    :ivar warnings: sentences about what is amiss, or was changed in the configuration.
+    :ivar trial: how the whole client did with some requests, and the line alone with the same ones; None if it was not
+        asked for.
+    :ivar checked: an estimate for the whole client in the long run: `simulated`, plus the difference between the two in
+        the trial. Any failure counts as one that waits too long. None without a trial.
+    :ivar reasons: sentences, each a reason why the target is not met; none where it is.
+    :ivar warnings: sentences about what else is amiss, or was changed in the configuration.
     """
 
     config: PoolConfig
@@ -64,7 +77,9 @@ class Advice:
     needed: int
     predicted: float
     simulated: Interval
+    trial: Trial | None
     checked: Interval | None
+    reasons: tuple[str, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -74,8 +89,8 @@ class Advice:
 
     @property
     def is_met(self) -> bool:
-        """Whether the target is met, with 95 % confidence."""
-        return (self.checked or self.simulated).high <= self.target
+        """Whether there is no reason why the target is not met: with 95 % confidence it is."""
+        return not self.reasons
 
 
 def advise(
@@ -99,10 +114,11 @@ def advise(
     :param service: the seconds for which one holds its connection, as a distribution, or the mean of an exponential.
     :param burstiness: the coefficient of variation of the gaps between requests (1.0, as of independent callers).
     :param workload: arrivals in open loop, and service times.
-    :param target: the share of requests that may wait longer than `wait` (0.01).
+    :param target: the share of requests that may wait longer than `wait`, or fail (0.01).
     :param wait: in seconds (0.0: any wait is too long). The time of a dial is no wait.
     :param provider: whose limits and round trips count (none). Its outages and brownouts do not.
-    :param config: whose timeouts and other fields hold (the defaults). Its sizes are ignored.
+    :param config: whose timeouts and other fields hold (the defaults). Its sizes are ignored. A timeout that is too
+        short for the answers is raised; `warnings` has which.
     :param max_files: how many files this process may open (None: what the system says).
     :param check: with how many seeds the whole client is simulated in the end (5; 0: not at all).
     :raises UsageError: for what is no such value, or traffic that is none.
@@ -113,12 +129,15 @@ def advise(
     _TARGET.check("target", target)
     _SEEDS.check("check", check)
     offered = Traffic(_workload(rate, service, burstiness, workload), provider.round_trip if provider else 0.0)
-    traffic = _let_through(offered, provider)
+    limit = _limit(offered, provider)
+    traffic = offered.slowed(offered.rate / limit) if limit < offered.rate else offered
     line = _Line(traffic, given, wait)
     needed = least(lambda size: line.probability(size).high <= target, line.guess(target))
     files = (open_files() if max_files is None else max_files) - SPARE_FILES
     size = _clamped(needed, files, provider)
+    too_short = needs(given, traffic, provider or VirtualProvider(), wait)
     advised = attrs.evolve(line.config_of(size), keepalive_timeout=keepalive_of(given, provider))
+    advised = raised(advised, too_short)
     case = Case(
         given=given,
         advised=advised,
@@ -126,6 +145,8 @@ def advise(
         offered=offered,
         traffic=traffic,
         needed=needed,
+        over_limit=line.over(limit) if traffic is offered and limit < math.inf else 0.0,
+        raised=too_short,
         files=files,
         target=target,
         simulated=line.probability(size),
@@ -143,7 +164,9 @@ def _advice(case: Case, wait: float) -> Advice:
         needed=case.needed,
         predicted=wait_exceeds(case.size, case.load, wait, case.traffic.hold),
         simulated=case.simulated,
+        trial=case.trial,
         checked=case.trial.corrected(case.simulated) if case.trial else None,
+        reasons=reasons(case),
         warnings=cautions(case),
     )
 
@@ -169,15 +192,13 @@ def _workload(
     return Workload(Renewal(rate, burstiness), Service(service))
 
 
-def _let_through(offered: Traffic, provider: VirtualProvider | None) -> Traffic:
-    """What the provider's limits per minute leave of the traffic."""
+def _limit(offered: Traffic, provider: VirtualProvider | None) -> float:
+    """The requests per second that the provider's limits per minute let through, on average."""
     if provider is None:
-        return offered
+        return math.inf
     tokens = offered.workload.service.mean_tokens
     limits = [(provider.requests_per_minute, 1.0), (provider.tokens_per_minute, tokens)]
-    rates = [limit / 60 / each for limit, each in limits if limit is not None and each]
-    slowest = min(rates, default=math.inf)
-    return offered.slowed(offered.rate / slowest) if slowest < offered.rate else offered
+    return min((limit / 60 / each for limit, each in limits if limit is not None and each), default=math.inf)
 
 
 class _Line:
@@ -207,6 +228,10 @@ class _Line:
             shares = [sample.share_waiting(config, self._wait) for sample in self._samples]
             self._known[size] = self._traffic.interval(shares)
         return self._known[size]
+
+    def over(self, limit: float) -> float:
+        """The share of requests that come when a limit per minute is spent."""
+        return fmean(sample.share_over(limit) for sample in self._samples)
 
     def guess(self, target: float) -> int:
         """What M/M/c needs, with its spare connections in proportion to how widely the number of requests scatters."""

@@ -1,20 +1,22 @@
-"""What is amiss with a pool's size or configuration for some traffic, in words."""
+"""What is amiss with a configuration for some traffic, or was changed in it, in words: no reasons for the verdict."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
 from ...config import PoolConfig
 from ..estimates import Interval
-from ..result import cause_of
 from ..world.provider import VirtualProvider
 from .samples import Traffic
+from .timeouts import Need
 from .trial import Trial
+
+FAILING = 0.001
+"""The share of requests that may fail otherwise than for want of a connection."""
 
 SHORT_WINDOW = 5.0  # mean service times: what a recording's windows should have
 
@@ -45,14 +47,16 @@ def keepalive_of(config: PoolConfig, provider: VirtualProvider | None) -> float:
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """What is known when warnings are due.
+    """What is known when a verdict and warnings are due.
 
     :ivar given: the configuration as it was.
     :ivar advised: as it is advised.
     :ivar provider: who answers, or None.
     :ivar offered: the traffic that was asked about.
     :ivar traffic: what of it the provider's limits per minute let through.
+    :ivar over_limit: the share of `traffic` that comes when a limit per minute is spent that is enough on average.
     :ivar needed: the least size that meets the target.
+    :ivar raised: the timeouts that were too short, and are longer in `advised`.
     :ivar files: how many connections the process's files are enough for.
     :ivar target: the share of requests that may wait too long.
     :ivar simulated: the share that does, in simulation of the line.
@@ -64,7 +68,9 @@ class Case:
     provider: VirtualProvider | None
     offered: Traffic
     traffic: Traffic
+    over_limit: float
     needed: int
+    raised: Sequence[Need]
     files: float
     target: float
     simulated: Interval
@@ -84,24 +90,6 @@ class Case:
 def cautions(case: Case) -> tuple[str, ...]:
     """All that is amiss, a sentence or two for each."""
     return tuple(sentence for look in _LOOKS for sentence in look(case))
-
-
-def _limits_per_minute(case: Case) -> Iterator[str]:
-    if case.traffic.rate < case.offered.rate:
-        yield (
-            f"The provider's limits per minute let {case.traffic.rate:.3g} requests per second through, of "
-            f"{case.offered.rate:.3g}. The others are refused or wait for the limits, whatever the size is; it is for "
-            "those that are let through."
-        )
-
-
-def _clamped(case: Case) -> Iterator[str]:
-    if case.size < case.needed:
-        who = "the provider serves" if case.size < case.files else "the files that this process may open allow"
-        yield (
-            f"The target needs {case.needed} connections, and {who} {case.size} at once. With those "
-            f"{case.simulated.estimate:.2%} of requests wait too long or get no connection, not {case.target:.2%}."
-        )
 
 
 def _files(case: Case) -> Iterator[str]:
@@ -152,22 +140,29 @@ def _recording(case: Case) -> Iterator[str]:
         )
 
 
-def _other_ends(case: Case) -> Iterator[str]:
-    outcomes = case.trial.outcomes if case.trial else Counter[str]()
-    for outcome, count in sorted(outcomes.items()):
-        if cause_of(outcome) not in ("answered", "refused") and outcome != "PoolTimeout":
-            share = count / outcomes.total()
-            yield f"In simulation {share:.2%} of requests ended with {outcome}, which is not for want of a connection."
+def _timeouts(case: Case) -> Iterator[str]:
+    yield from map(str, case.raised)
+
+
+def _seldom(case: Case) -> Iterator[str]:
+    if case.trial and case.trial.failing <= FAILING:
+        yield from other_ends(case.trial)
+
+
+def other_ends(trial: Trial) -> Iterator[str]:
+    """How requests of the whole client failed otherwise than for want of a connection."""
+    for outcome, count in sorted(trial.failed.items()):
+        share = count / trial.requests
+        yield f"In simulation {share:.2%} of requests ended with {outcome}, which is not for want of a connection."
 
 
 _LOOKS: tuple[Callable[[Case], Iterator[str]], ...] = (
-    _limits_per_minute,
-    _clamped,
     _files,
     _load,
     _acquire_and_total,
+    _timeouts,
     _keepalive,
     _line,
     _recording,
-    _other_ends,
+    _seldom,
 )

@@ -71,6 +71,20 @@ class Sample:
         counted = itertools.islice(found, self.since, None)
         return sum(each > wait for each in counted) / max(len(self.starts) - self.since, 1)
 
+    def share_over(self, rate: float) -> float:
+        """The share that comes when a limit per minute is spent: a bucket that holds a minute's worth, full at first.
+
+        :param rate: requests per second that it lets through.
+        """
+        left, last, over = 60 * rate, 0.0, 0
+        for place, at in enumerate(self.starts):
+            left, last = min(left + (at - last) * rate, 60 * rate), at
+            if left >= 1:
+                left -= 1
+            elif place >= self.since:
+                over += 1
+        return over / max(len(self.starts) - self.since, 1)
+
     def dispersion(self, width: float) -> float:
         """The variance over the mean of how many come in windows of a width: 1 for a Poisson process, more in bursts.
 
@@ -100,7 +114,7 @@ class Traffic:
         if isinstance(self.workload.arrivals, ClosedLoop):
             users = self.workload.arrivals.users
             raise UsageError(
-                f"the users of a ClosedLoop never need more connections than they are ({users}): no search"
+                f"a ClosedLoop needs no search: its users never need more connections than they are ({users})"
             )
         if self.rate == math.inf:
             raise UsageError("all requests of the recording come at its start: it has no length, and so no rate")
