@@ -386,18 +386,20 @@ def _encodable(pairs: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 
 def _check_framing(raw: RawHeaders, given: set[bytes], body: Content | None, method: str) -> None:
     """See to it that exactly one framing goes out, and that it is the body's (RFC 9112 section 6)."""
-    names = [name.lower() for name, _ in raw]
-    if b"host" in given and not all(_HOST.fullmatch(value) for name, value in raw if name.lower() == b"host"):
+    by_name = {name.lower(): value for name, value in raw}
+    if len(by_name) < len(raw):
+        names = [name.lower() for name, _ in raw]
+        for name in (b"host", b"content-length", b"transfer-encoding"):
+            if names.count(name) > 1:
+                raise LocalProtocolError(f"the request has the header {name.decode()!r} twice")
+    if b"host" in given and not _HOST.fullmatch(by_name[b"host"]):
         raise LocalProtocolError("the request's Host has a character that must not be there")
-    for name in (b"host", b"content-length", b"transfer-encoding"):
-        if names.count(name) > 1:
-            raise LocalProtocolError(f"the request has the header {name.decode()!r} twice")
     if method == "TRACE" and body is not None:
         raise LocalProtocolError("a TRACE request has no body")  # RFC 9110 section 9.3.8
     if b"transfer-encoding" in given:
         _check_transfer_encoding(raw, given, body)
     elif b"content-length" in given:
-        _check_content_length(dict(zip(names, (value for _, value in raw), strict=True))[b"content-length"], body)
+        _check_content_length(by_name[b"content-length"], body)
     elif isinstance(body, bytes):
         raw.append((b"Content-Length", b"%d" % len(body)))
     elif body is not None:

@@ -341,13 +341,13 @@ def _is_of(kept: Kept, request: Request) -> bool:
 def plain_head(request: Request) -> bytes:
     """The request's head, kept in it for the next time; b"" where the reference is to write it, or to refuse it."""
     fields = request.raw_headers
-    names = [name.lower() for name, _ in fields]
-    if request.is_streamed or request.method == "CONNECT" or not _MORE_THAN_A_RESPONSE.isdisjoint(names):
+    by_name = {name.lower(): value for name, value in fields}
+    if request.is_streamed or request.method == "CONNECT" or not _MORE_THAN_A_RESPONSE.isdisjoint(by_name):
         return b""
     if (
-        names[0] != b"host"
-        or _repeats_framing(fields)
-        or not all(_is_plain(field, request.content) for field in fields)
+        fields[0][0].lower() != b"host"
+        or (len(by_name) < len(fields) and _repeats_framing(fields))
+        or not _is_plain(by_name, request.content)
     ):
         return b""
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
@@ -358,11 +358,9 @@ def plain_head(request: Request) -> bytes:
     return head
 
 
-def _is_plain(field: tuple[bytes, bytes], content: object) -> bool:
-    name, value = field
-    if len(name) != 10 and len(name) != 14:
-        return True
-    name = name.lower()
-    if name == b"connection":
-        return value.lower() == b"keep-alive"
-    return name != b"content-length" or value == b"%d" % len(content if isinstance(content, bytes) else b"")
+def _is_plain(by_name: dict[bytes, bytes], content: object) -> bool:
+    """Whether the connection is kept, and the length is that of the body."""
+    if by_name.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+        return False
+    length = by_name.get(b"content-length")
+    return length is None or length == b"%d" % len(content if isinstance(content, bytes) else b"")

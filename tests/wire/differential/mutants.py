@@ -188,8 +188,8 @@ MUTANTS = (
         "if True:",
     ),
     # ---- requests ----
-    Mutant("a Host anywhere", 'names[0] != b"host"', 'b"host" not in names'),
-    Mutant("a second length is sent", "or _repeats_framing(fields)\n", ""),
+    Mutant("a Host anywhere", 'fields[0][0].lower() != b"host"', 'b"host" not in by_name'),
+    Mutant("a second length is sent", "or (len(by_name) < len(fields) and _repeats_framing(fields))\n", ""),
     Mutant("a field that is really two", ' or head.count(b"\\n") != len(fields) + 2', ""),
     Mutant(
         "values of anything are sent",
@@ -203,11 +203,15 @@ MUTANTS = (
     Mutant(
         "chunked requests are sent as they are", 'frozenset({b"transfer-encoding", b"upgrade"', 'frozenset({b"upgrade"'
     ),
-    Mutant("our own close is no matter", 'return value.lower() == b"keep-alive"', "return True"),
+    Mutant(
+        "our own close is no matter",
+        '.lower() != b"keep-alive":\n        return False',
+        '.lower() == b"":\n        return False',
+    ),
     Mutant(
         "our own close is no matter among others",
-        'return value.lower() == b"keep-alive"',
-        'return value.lower() != b"close"',
+        '.lower() != b"keep-alive":\n        return False',
+        '.lower() == b"close":\n        return False',
     ),
-    Mutant("any length is sent", 'return name != b"content-length" or', "return True or"),
+    Mutant("any length is sent", "return length is None or", "return True or"),
 )
