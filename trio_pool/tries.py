@@ -121,6 +121,9 @@ def _never(_: bytes) -> bool:
 
 # ---- sentences ----
 
+SOON = 0.001
+"""Seconds: who would have been served so soon has stood in line, and is told that instead."""
+
 
 def too_late(origin: Origin | None) -> TotalTimeout:
     """The total timeout has run out before an attempt."""
@@ -142,13 +145,17 @@ def refusal(answer: Refused | None, origin: Origin | None, since: float, deadlin
     if now >= deadline:
         return too_late(origin)
     if answer.why == "full":
-        what = "as many requests as may wait already wait before the upstreams"
+        before = "the upstreams" if origin is None else "the origin, which asked for a pause"
+        what = f"as many requests as may wait already wait before {before}"
         return PoolFull(what, origin=origin, phase="waiting for a connection", elapsed=now - since)
-    if answer.at != math.inf:
+    if now + SOON < answer.at < math.inf:
         what = f"nothing may be sent for {answer.at - now:.3f} s, which is longer than the request would wait"
         advice = "Come back then, or raise acquire_timeout."
         limited = RateLimited(what, origin=origin, phase="waiting for a connection", advice=advice)
         limited.retry_after = answer.at - now
         return limited
-    what = "no upstream became free in time"
-    return PoolTimeout(what, origin=origin, phase="waiting for a connection", elapsed=now - since)
+    what, advice = "no upstream became free in time", "Send less at once, or add an upstream."
+    if origin is not None:
+        what = "the origin asked for a pause, after which this request's turn did not come in time"
+        advice = "Send less at once: perhaps the origin serves fewer at a time than max_connections_per_host."
+    return PoolTimeout(what, origin=origin, phase="waiting for a connection", elapsed=now - since, advice=advice)

@@ -284,6 +284,31 @@ async def test_who_would_wait_for_too_long_is_told_at_once(autojump_clock: trio.
         assert caught.value.attempts == ()
 
 
+async def test_who_is_held_by_a_pause_for_too_long_is_told_of_the_pause(autojump_clock: trio.testing.MockClock) -> None:
+    server = Server(response(b"no", "Retry-After: 1", status="429 Slow"))
+    errors: list[PoolTimeout] = []
+    async with open_client(PoolConfig(acquire_timeout=1.5), network=server.network) as client:
+
+        async def ask() -> None:
+            try:
+                await client.get(URL)
+            except PoolTimeout as error:
+                errors.append(error)
+            except RateLimited as error:  # the next turn is after their time
+                assert error.retry_after is not None
+                assert error.retry_after > 0.001
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.sleep(0.1)
+            for _ in range(20):
+                nursery.start_soon(ask)
+    assert errors
+    assert {error.what for error in errors} == {
+        "the origin asked for a pause, after which this request's turn did not come in time"
+    }
+
+
 async def test_a_wait_over_the_ceiling_surfaces_at_once(autojump_clock: trio.testing.MockClock) -> None:
     server = Server(response(b"later", "Retry-After: 61", status="429 Slow"))
     async with open_client(network=server.network) as client:
