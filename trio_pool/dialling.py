@@ -53,6 +53,7 @@ class Dials(Generic[M]):
         self._report = report
         self._efforts: dict[Slot, Effort] = {}
         self._watched: dict[Slot, Watch] = {}
+        self._is_over = False
 
     def begin(self, slot: Slot, place: Place | None) -> None:
         """A dial is to begin, for whoever has this place."""
@@ -66,6 +67,12 @@ class Dials(Generic[M]):
         """What tells of the end of each dial that leads there."""
         return [self._watched.setdefault(slot, Watch()) for slot in self._efforts if slot.origin == origin]
 
+    def end(self) -> None:
+        """Give all of them up. They report that too."""
+        self._is_over = True
+        for effort in self._efforts.values():
+            effort.scope.cancel()
+
     async def run(self, slot: Slot) -> None:
         """Make one connection and report it. Never raises."""
         started = trio.current_time()
@@ -75,7 +82,7 @@ class Dials(Generic[M]):
             stream = await self._strive(slot, effort)
             if stream is not None:
                 came = self._made(slot, stream, trio.current_time() - started)
-            else:
+            elif not self._is_over:
                 came = _slow_dial(slot.origin, effort.seconds)
         except TrioPoolError as failure:
             came = failure
@@ -87,12 +94,13 @@ class Dials(Generic[M]):
 
     async def _strive(self, slot: Slot, effort: Effort) -> Stream | None:
         """A stream; None when the time is over."""
-        while True:
+        while not self._is_over:
             place: Place | None = slot.demand.ticket if slot.demand is not None else None
             with effort.begin():
                 return await dial(self._network, slot.origin, self._trust, None if place is None else place.note)
             if not effort.is_to_begin_again:
-                return None
+                break
+        return None
 
     def _made(self, slot: Slot, stream: Stream, seconds: float) -> M:
         """What is made of a stream, or the stream is closed."""
@@ -128,14 +136,14 @@ class Effort:
     def __init__(self, place: Place | None, own: float) -> None:
         self._own = own if own < math.inf else ABANDONED
         self.seconds = self._own if place is None else place.limits.connection
-        self.scope = trio.CancelScope()
+        self.scope = trio.CancelScope(shield=True)  # whose own cancellations it takes out, whatever comes with them
         self.is_to_begin_again = False
         self._began = trio.current_time()
 
     def begin(self) -> trio.CancelScope:
         """The scope around one try, which begins now."""
         if self.is_to_begin_again:
-            self.is_to_begin_again, self.scope = False, trio.CancelScope()
+            self.is_to_begin_again, self.scope = False, trio.CancelScope(shield=True)
         self._began = trio.current_time()
         self.scope.deadline = self._began + self.seconds
         return self.scope

@@ -68,15 +68,18 @@ class LeasedConnection:
     async def exchange(self, request: Request) -> Exchange:
         """Send a request and wait for the response's head; `receive` and `receive_all` read its body.
 
-        :raises UsageError: the exchange before is not complete, or the lease is over.
+        :raises UsageError: the exchange before is not complete, the lease is over, or the request's streamed body was
+            sent before.
         """
         if self.is_over:
             raise UsageError("the lease is over", origin=request.origin)
         if not self.is_clean:
             raise UsageError("the connection is not ready for another exchange", origin=request.origin)
-        request = through(request, self._route)
         limits = self._config.limits_for(request.timeouts)
         await trio.lowlevel.checkpoint_if_cancelled()
+        if request.is_streamed:
+            request.begin()
+        request = through(request, self._route)
         self._is_clean = False
         exchange = await begin(self._connection, request, limits, trio.current_time() + limits.total)
         self._exchange, self._is_clean = exchange, True

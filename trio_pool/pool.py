@@ -78,9 +78,12 @@ async def open_pool(
     """
     pool = Pool(config, tls, proxy, uds, observers, network or SystemNetwork())
     failure: BaseException | None = None
+    ready = trio.Event()
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(pool._keep_tasks, ready)
         try:
-            await nursery.start(pool._keep_tasks)
+            with trio.CancelScope(shield=True):  # it comes at once, and whoever is cancelled must not miss it
+                await ready.wait()
             yield pool
         except BaseException as error:  # taken out of the nursery's group and raised as itself below
             failure = error
@@ -504,7 +507,7 @@ class Pool:
 
     # ---- the tasks ----
 
-    async def _keep_tasks(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _keep_tasks(self, ready: trio.Event) -> None:
         """Hold the pool's tasks, which only its end ends.
 
         So a body that shields itself, when what surrounds it is cancelled, has its requests dialled for and timed out.
@@ -515,13 +518,14 @@ class Pool:
         with self._tasks:
             async with trio.open_nursery() as self._nursery:
                 self._nursery.start_soon(self._alarm.ring)
-                task_status.started()
+                ready.set()
 
     def _shut(self) -> None:
+        self._tasks.cancel()  # first of all: an interrupt in what follows must not leave them alive behind their shield
+        self._dials.end()
         self._slots.shut()
         for end in self._kept:
             end()
-        self._tasks.cancel()
         self._carry_out()
 
     def _make(self, stream: Stream, seconds: float) -> tuple[Connection, float]:

@@ -19,6 +19,7 @@ import attrs
 import pytest
 from rich.console import Console
 
+from trio_pool.cli import targets
 from trio_pool.cli.__main__ import main
 from trio_pool.cli.experiments import cores, played
 from trio_pool.simulate import Experiment, InvariantBroken
@@ -160,7 +161,7 @@ def test_settings_take_the_place_of_the_files(run: Run) -> None:
 def test_a_report_is_written_and_its_command_does_the_same(run: Run) -> None:
     assert run("simulate", "small.toml", "--compare", "--set", "seconds = 4", "--html", "a.html").status == 1
     first = Path("a.html").read_text(encoding="utf-8")
-    command = "trio-pool simulate small.toml --set &#x27;seconds = 4&#x27; --compare --seed 0 --seeds 2"
+    command = "trio-pool simulate small.toml --set &#x27;seconds = 4&#x27; --compare --seeds 2 --seed 0"
     assert f"<code>{command}</code>" in first
     [_, *arguments] = shlex.split(command.replace("&#x27;", "'"))
     assert run(*arguments, "--html", "b.html").status == 1
@@ -247,11 +248,16 @@ WRONG: list[tuple[list[str], str]] = [
     (["small.toml", "--html", "nowhere/a.html"], "there is no folder 'nowhere'"),
     (["small.toml", "--json", "nowhere/a.json"], "there is no folder 'nowhere'"),
     (["small.toml", "--json", "."], "'.' is a folder; a file is needed"),
+    (["small.toml", "--json", "new/"], "'new/' is a folder; a file is needed"),
+    (["small.toml", "--json", "new/."], "'new/.' is a folder; a file is needed"),
+    (["small.toml", "--json", "x" * 300], "xxx': File name too long"),
+    (["small.toml", "--html", f"{'x' * 300}/a.html"], "x/a.html': File name too long"),
     (["small.toml", "--html", ""], "--html needs the name of a file, or - for stdout"),
     (["small.toml", "--json", ""], "--json needs the name of a file, or - for stdout"),
     (["small.toml", "--html", "-", "--json", "-"], "cannot both go to '-'"),
     (["small.toml", "--html", "a.html", "--json", "./a.html"], "cannot both go to './a.html'"),
     (["small.toml", "--html", "a.html", "--json", "link"], "cannot both go to 'link'"),
+    (["small.toml", "--html", "one name", "--json", "another"], "cannot both go to 'another'"),
     (["small.toml", "--json", "/dev/full"], "cannot write '/dev/full': No space left on device"),
     (["small.toml", "--json", "/proc/x.json"], "cannot write '/proc/x.json': No such file or directory"),
     (["small.toml", "--json", "loop"], "cannot write 'loop': Too many levels of symbolic links"),
@@ -269,6 +275,8 @@ def test_what_cannot_be_is_refused(run: Run, arguments: list[str], what: str) ->
     Path("bare.toml").write_text(bare, encoding="utf-8")
     Path("link").symlink_to("a.html")
     Path("loop").symlink_to("loop")
+    Path("one name").touch()
+    Path("another").hardlink_to("one name")
     status, out, err = run("simulate", *arguments)
     assert (status, out) == (2, "")
     assert what in " ".join(err.replace("│", " ").split())
@@ -285,6 +293,20 @@ def test_what_a_file_has_stays_until_there_is_more(run: Run, monkeypatch: pytest
     assert run("simulate", "small.toml", "--json", "old.json", "--html", "new.html").status == 1
     assert Path("old.json").read_text(encoding="utf-8") == "as it was"
     assert not Path("new.html").exists()
+
+
+@pytest.mark.parametrize("function", ["os.stat", "os.path.realpath"])
+def test_what_another_command_writes_meanwhile_stays(run: Run, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    def look(*arguments: Any, **options: Any) -> Any:
+        if function != "os.stat" or os.path.lexists("a.json"):
+            Path("a.json").write_text("of another", encoding="utf-8")
+        return really(*arguments, **options)
+
+    really = {"os.stat": os.stat, "os.path.realpath": os.path.realpath}[function]
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(function, look)
+        targets.check(None, "a.json")
+    assert Path("a.json").read_text(encoding="utf-8") == "of another"
 
 
 def test_who_reads_from_a_pipe_gets_the_document(run: Run) -> None:
@@ -368,7 +390,21 @@ def test_a_broken_invariant_is_a_failure_that_tells_its_command(run: Run, monkey
     status, _, err = run("simulate", "small.toml", "--compare", "--set", "seconds=3", "--seed", "5")
     assert status == 1
     assert "a slot was lost" in err
-    assert "trio-pool simulate small.toml --set seconds=3 --compare --seed 5 --seeds 1" in err
+    assert "trio-pool simulate small.toml --set seconds=3 --compare --seeds 1 --seed 5" in err
+
+
+def test_the_command_of_a_broken_invariant_has_what_was_given_as_it_was(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_it(experiment: Experiment, progress: object = None) -> NoReturn:
+        raise InvariantBroken("a slot was lost", 1.5, experiment.seed, experiment.command)
+
+    monkeypatch.setattr(Experiment, "run", break_it)
+    Path("-s {seed}.toml").write_text(SCENARIO, encoding="utf-8")
+    _, _, first = run("simulate", "--set", "title={seed}", "--seed", "5", "--", "-s {seed}.toml")
+    assert "trio-pool simulate './-s {seed}.toml' --set 'title={seed}' --seeds 1 --seed 5" in first
+    [_, *arguments] = shlex.split(first.partition("Replay: ")[2])
+    assert run(*arguments).err == first
 
 
 def test_an_interrupt_is_told_by_the_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

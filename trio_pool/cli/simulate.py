@@ -60,16 +60,15 @@ class Order:
     html: str | None
     as_json: str | None
 
-    def command(self, seed: object, seeds: int) -> str:
-        """The command line that runs the same.
+    def command(self, seeds: int) -> str:
+        """The command line that runs the same, once the first seed is put behind it.
 
-        :param seed: the first.
         :param seeds: how many.
         """
+        source = f"./{self.source}" if self.source.startswith("-") else self.source  # it would be taken for an option
         settings = (f"--set {shlex.quote(setting)}" for setting in self.settings)
         mode = [] if self.mode == "run" else [f"--{self.mode}"]
-        words = ["trio-pool simulate", shlex.quote(self.source), *settings, *mode, f"--seed {seed} --seeds {seeds}"]
-        return " ".join(words)
+        return " ".join(["trio-pool simulate", shlex.quote(source), *settings, *mode, f"--seeds {seeds} --seed"])
 
 
 def run(order: Order, out: Console, err: Console) -> int:
@@ -149,7 +148,7 @@ def _results(
     experiments: Sequence[Experiment], order: Order, seeds: Sequence[int], err: Console
 ) -> list[tuple[Any, ...]]:
     """For each experiment its results, one for each seed."""
-    replay = order.command("{seed}", 1)
+    replay = order.command(1)
     runs = [attrs.evolve(each, seed=seed, replay=replay) for each in experiments for seed in seeds]
     results = iter(played(runs, order.jobs, err))
     return [tuple(itertools.islice(results, len(seeds))) for _ in experiments]
@@ -188,7 +187,7 @@ def _write(order: Order, scenario: Scenario, outcome: Comparison | Sweep, found:
     if order.html is not None:
         from ..simulate.reports.report import page
 
-        command = order.command(outcome.seeds[0], len(outcome.seeds))
+        command = f"{order.command(len(outcome.seeds))} {outcome.seeds[0]}"
         targets.write(order.html, page(scenario, outcome, command=command, found=found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -29,15 +30,18 @@ def check(report: str | None, document: str | None) -> None:
 def _is_same(one: str, other: str) -> bool:
     if STDOUT in (one, other):
         return one == other
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)  # by two names, perhaps
     return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _try(path: str) -> None:
-    if not Path(path).parent.is_dir():
-        raise click.UsageError(f"there is no folder {str(Path(path).parent)!r} for {path!r}")
-    if Path(path).is_dir():
-        raise click.UsageError(f"{path!r} is a folder; a file is needed")
+    folder = Path(path).parent
     try:
+        if not folder.is_dir():
+            raise click.UsageError(f"there is no folder {str(folder)!r} for {path!r}")
+        if os.path.basename(path) in ("", os.curdir) or Path(path).is_dir():  # a Path drops a slash at the end
+            raise click.UsageError(f"{path!r} is a folder; a file is needed")
         _open(Path(path))
     except OSError as error:
         raise click.UsageError(f"cannot write {path!r}: {error.strerror}") from None
@@ -46,12 +50,27 @@ def _try(path: str) -> None:
 def _open(path: Path) -> None:
     if path.is_fifo():
         return  # who reads it would take it for empty
-    is_there = path.exists()
-    where = path if is_there else Path(os.path.realpath(path))  # a link to nothing stays
-    with where.open("ab", buffering=0) as file:
+    if not path.exists() and _can_make(Path(os.path.realpath(path))):  # a link to nothing stays
+        return
+    with suppress(FileNotFoundError), open(path, "ab", buffering=0, opener=_open_what_is_there) as file:
         file.write(b"")  # a device that is full says so even to nothing
-    if not is_there:
-        where.unlink()
+
+
+def _can_make(path: Path) -> bool:
+    """Whether it could be made, and was not there. It does not stay, unless another command has written to it."""
+    try:
+        path.open("xb").close()
+    except FileExistsError:
+        return False
+    with suppress(FileNotFoundError):
+        if path.stat().st_size == 0:
+            path.unlink()
+    return True
+
+
+def _open_what_is_there(path: str, flags: int) -> int:
+    """Another command that tries a file has it for a moment. It must not be made again when that has unlinked it."""
+    return os.open(path, flags & ~os.O_CREAT)
 
 
 def write(path: str, text: str) -> None:

@@ -112,8 +112,8 @@ class Experiment:
     :ivar hedging: as of `open_client` (False).
     :ivar grace: how long the last requests may take after `seconds`; then they are cancelled (600.0).
     :ivar sample_every: between two looks at the pool's figures (None: 200 of them in `length`).
-    :ivar replay: a command that runs it, in which `{seed}` stands for the seed; it is told when an invariant breaks
-        (empty: Python that makes the experiment).
+    :ivar replay: a command that runs it, without the seed, which is put behind it: "trio-pool simulate a.toml --seed".
+        It is told when an invariant breaks (empty: Python that makes the experiment).
     :raises UsageError: for a nonsensical value, with the field's name; for upstreams that do not fit into the pool; for
         more than `MOST_REQUESTS` or `MOST_SAMPLES`.
     """
@@ -206,7 +206,7 @@ class Experiment:
     def command(self) -> str:
         """What runs this experiment again: a command line, where there is one that is not too long."""
         if self.replay:
-            return self.replay.replace("{seed}", str(self.seed))
+            return f"{self.replay} {self.seed}"
         imports: set[str] = set()
         try:
             made = source(self, imports)
