@@ -456,7 +456,6 @@ async def _busy(wait: Callable[[Any], Awaitable[Any]], abort: Any) -> Any:
             await trio.lowlevel.checkpoint()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what is left behind, trio complains of
 @pytest.mark.parametrize(
     ("waits", "words"),
     [
@@ -465,7 +464,7 @@ async def _busy(wait: Callable[[Any], Awaitable[Any]], abort: Any) -> Any:
         (_busy, "the pool turns in circles"),
     ],
 )
-def test_a_task_that_never_ends_does_not_keep_the_run_from_ending(
+def test_a_task_that_never_ends_does_not_keep_the_run_from_ending_and_nobody_complains_of_it(
     waits: Callable[..., Awaitable[Any]], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Deaf, "served", 0)

@@ -302,7 +302,7 @@ def test_what_another_command_writes_meanwhile_stays(run: Run, monkeypatch: pyte
             Path("a.json").write_text("of another", encoding="utf-8")
         return really(*arguments, **options)
 
-    really = {"os.stat": os.stat, "os.path.realpath": os.path.realpath}[function]
+    really: Callable[..., Any] = {"os.stat": os.stat, "os.path.realpath": os.path.realpath}[function]
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(function, look)
         targets.check(None, "a.json")

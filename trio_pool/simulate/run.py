@@ -83,12 +83,18 @@ class Run:
         except BaseException as error:
             if not self._is_pools(error):
                 raise _interrupt(error) or error from None
-            first = _first(error)
-            watch.fail(f"the pool or the client failed: {type(first).__name__}", first, self._record.now)
+            self._blame(_first(error))
         if watch.broken is not None:
-            raise InvariantBroken(*watch.broken, experiment.seed, experiment.command) from watch.error
+            broken, cause = watch.broken, watch.error
+            del watch
+            self.__dict__.clear()  # nothing else knows what the run has left behind
+            scheduling.collect()
+            raise InvariantBroken(*broken, experiment.seed, experiment.command) from cause
         assert result is not None
         return attrs.evolve(result, cpu_seconds=time.thread_time() - began)
+
+    def _blame(self, error: BaseException | None) -> None:
+        self._watch.fail(f"the pool or the client failed: {type(error).__name__}", error, self._record.now)
 
     def _is_pools(self, error: BaseException) -> bool:
         """Whether the pool or the client is to blame for what ended the run."""

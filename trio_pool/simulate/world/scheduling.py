@@ -20,10 +20,12 @@ history repeated gives what is to be cancelled a scope for each task.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import os
 import random
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -132,6 +134,21 @@ def break_off() -> None:
     cast("_Deadlines", GLOBAL_RUN_CONTEXT.runner.deadlines).is_broken_off = True
 
 
+def collect() -> None:
+    """Collect what a run of this thread has left behind, when nothing knows it any more.
+
+    Python and trio would complain of each of its tasks at length, which would bury what was wrong with the run.
+    """
+    thread = threading.get_ident()
+    with _setting:
+        before = sys.unraisablehook
+        sys.unraisablehook = lambda complaint: None if threading.get_ident() == thread else before(complaint)
+        try:
+            gc.collect()
+        finally:
+            sys.unraisablehook = before
+
+
 class _Chance(threading.local):
     """Stands in for trio's generator: in a thread that has a run from here it is that run's, elsewhere trio's own."""
 
@@ -145,7 +162,9 @@ _CHANCE = _Chance()
 _SETTINGS = ("_ALLOW_DETERMINISTIC_SCHEDULING", "_r")
 
 _found: list[tuple[object, ...]] = []  # trio's settings, as each of the runs that go on found them
-_setting = threading.Lock()  # held while trio's settings are changed, and during a fork: no child finds it locked
+_setting = (
+    threading.Lock()
+)  # held while settings of all threads are changed, and during a fork: no child finds it locked
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_setting.acquire, after_in_parent=_setting.release, after_in_child=_setting.release)
 
