@@ -295,14 +295,15 @@ def test_what_a_file_has_stays_until_there_is_more(run: Run, monkeypatch: pytest
     assert not Path("new.html").exists()
 
 
-@pytest.mark.parametrize("function", ["os.stat", "os.path.realpath"])
-def test_what_another_command_writes_meanwhile_stays(run: Run, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+@pytest.mark.parametrize(("function", "really"), [("os.stat", os.stat), ("os.path.realpath", os.path.realpath)])
+def test_what_another_command_writes_meanwhile_stays(
+    run: Run, monkeypatch: pytest.MonkeyPatch, function: str, really: Callable[..., Any]
+) -> None:
     def look(*arguments: Any, **options: Any) -> Any:
         if function != "os.stat" or os.path.lexists("a.json"):
             Path("a.json").write_text("of another", encoding="utf-8")
         return really(*arguments, **options)
 
-    really: Callable[..., Any] = {"os.stat": os.stat, "os.path.realpath": os.path.realpath}[function]
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(function, look)
         targets.check(None, "a.json")
