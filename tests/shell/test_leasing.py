@@ -10,7 +10,7 @@ from trio_pool import PoolTimeout, ReadError, TotalTimeout, UsageError, WriteErr
 from .network import Channel, MemoryNetwork
 from .scheduling import settle, virtual
 from .servers import OK, Reply, read_all, read_head, saying, stay
-from .stories import Outcome, a_server, counts, fetch, get, pool_on, post
+from .stories import Outcome, a_server, counts, fetch, get, pieces, pool_on, post
 
 
 @virtual
@@ -222,3 +222,17 @@ async def test_a_lease_outlives_its_pool_as_a_broken_connection(network: MemoryN
     with pytest.raises((ReadError, WriteError)):
         await connection.exchange(get())
     await lease.__aexit__()
+
+
+@virtual
+async def test_a_body_that_can_be_sent_once_is_sent_once(network: MemoryNetwork) -> None:
+    a_server(network)
+    async with pool_on(network) as pool:
+        request = post(content=pieces(b"a"))
+        async with pool.lease("http://a.test") as connection:
+            await (await connection.exchange(request)).receive_all()
+            with pytest.raises(UsageError, match="was sent before"):
+                await connection.exchange(request)
+            await (await connection.exchange(get())).receive_all()
+        with pytest.raises(UsageError, match="was sent before"):
+            await pool.send(request)

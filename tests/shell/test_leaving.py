@@ -11,7 +11,7 @@ import trio
 
 from trio_pool import Pool, PoolClosed, ReadError, RemoteProtocolError, Request, TrioPoolError, UsageError
 
-from .network import Channel, Dialling, MemoryNetwork
+from .network import Address, Channel, Dialling, MemoryNetwork, MemoryStream
 from .scheduling import play, settle, virtual
 from .servers import OK, Asked, Reply, Server, read_head, stay
 from .stories import Outcome, a_server, client_on, counts, fetch, get, pool_on
@@ -282,3 +282,60 @@ async def test_a_server_that_ends_without_a_word_leaves_nothing(network: MemoryN
         with pytest.raises(TrioPoolError):
             await fetch(pool, Request("GET", "http://nowhere.test/"))
         assert counts(pool) == (0, 0, 0, 0, 0)
+
+
+@virtual
+async def test_a_pool_can_be_opened_where_all_is_cancelled(network: MemoryNetwork) -> None:
+    a_server(network)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with pool_on(network) as pool:
+            assert counts(pool) == (0, 0, 0, 0, 0)
+            await trio.lowlevel.checkpoint()
+            raise AssertionError("it was cancelled")
+    assert scope.cancelled_caught
+
+
+@virtual
+async def test_a_pool_that_is_opened_while_a_neighbour_fails_ends_with_it(network: MemoryNetwork) -> None:
+    async def fail() -> None:
+        raise KeyError("neighbour")
+
+    async def live() -> None:
+        async with pool_on(network):
+            await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live)
+            nursery.start_soon(fail)
+    assert [type(error) for error in caught.value.exceptions] == [KeyError]
+
+
+class Untidy(MemoryNetwork):
+    """A network whose attempts to connect fail in their own way when they are cancelled."""
+
+    async def connect(self, address: Address) -> MemoryStream:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise OSError("untidy")
+        raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize("is_drained", [False, True])
+@virtual
+async def test_a_dial_that_fails_in_being_cancelled_stays_inside(network: MemoryNetwork, is_drained: bool) -> None:
+    network.__class__ = Untidy
+    network.serve("a.test", stay)
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(KeyError, match="own"):
+            async with pool_on(network) as pool:
+                nursery.start_soon(Outcome().of, fetch, pool, get())
+                await settle()
+                if is_drained:
+                    await pool.drain(0)
+                    await trio.sleep(1)
+                raise KeyError("own")
