@@ -266,18 +266,19 @@ def advice_for(**changes: Any) -> Advice:
     return advise(**{"workload": TEN, "target": 0.2, "config": QUIET, "max_files": 1024, "check": 0, **changes})
 
 
-TOO_FEW = [  # and how many requests the samples know of
-    (Workload(Poisson(10.0), Service(Exponential(1.0))), 1e-6, 20 * samples.REQUESTS),
-    (TEN, 0.001, len(MOMENTS) + 1),
+TOO_FEW = [  # and the upper end, of as many requests as the samples know of
+    (Workload(Poisson(10.0), Service(Exponential(1.0))), 1e-6, 3 / (20 * samples.REQUESTS)),
+    (Workload(Renewal(10.0, 1.0), Service(Exponential(1.0))), 6e-6, 4 / (20 * samples.REQUESTS)),  # one waited
+    (TEN, 0.001, 3 / (len(MOMENTS) + 1)),
 ]
 
 
-@pytest.mark.parametrize(("workload", "target", "requests"), TOO_FEW, ids=["of a process", "of a recording"])
-def test_a_target_that_the_samples_are_too_few_for_is_not_met(workload: Workload, target: float, requests: int) -> None:
+@pytest.mark.parametrize(("workload", "target", "high"), TOO_FEW, ids=["of a process", "by one", "of a recording"])
+def test_a_target_that_the_samples_are_too_few_for_is_not_met(workload: Workload, target: float, high: float) -> None:
     """That none of so many requests waited too long says no more than that fewer than 3 in as many do."""
     advice = advice_for(workload=workload, target=target, config=PoolConfig())
     assert advice.size == advice.needed
-    assert advice.simulated.high == pytest.approx(3 / requests, rel=0.01)
+    assert advice.simulated.high == pytest.approx(high, rel=0.01)
     assert len(advice.reasons) == 1
     assert advice.reasons[0].startswith(f"The samples are too few to tell whether {100 * target:g}% is met")
 

@@ -2,7 +2,7 @@
 
 1. The provider's limits per minute let all of the traffic through, but for `FAILING` (one in a thousand) in its bursts.
 2. With the advised size the share of requests that wait too long, or are refused or give up, is at most the target, in
-   simulation of the pool's line, with 95 % confidence. Of a target below 3/N the N requests are too few to tell.
+   simulation of the pool's line, with 95 % confidence. For a target near 3/N, N requests are too few to tell.
 3. Where the whole client was tried: of its requests at most `FAILING` failed otherwise than for want of a connection.
 4. And its own share in the long run is at most the target, those that failed included, with 95 % confidence.
 """

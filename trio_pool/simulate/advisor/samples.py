@@ -205,14 +205,15 @@ class Traffic:
         return Interval(mean.estimate, max(mean.estimate - half, 0.0), min(mean.estimate + half, 1.0))
 
     def told(self, share: Interval) -> Interval:
-        """What the samples tell of a probability, whose interval that is: its upper end is never less than 3/N.
+        """What the samples tell of a probability with this interval: the upper end is at least 3/N beyond the middle.
 
         Where none of N requests waits, up to 3/N may in the long run, with 95 % confidence (the rule of three, of
         `share_interval`). N is how many count in all samples; of a recording, how many it has, as drawing them again
-        shows nothing new. That takes them for independent: it is the least that may be said.
+        shows nothing new. That takes them for independent: it is the least that may be said. Where a few waited it is
+        as much beyond their share, since the spread of so few tells little.
         """
         unseen = share_interval([0.0], max(self.counted, 1)).high
-        return attrs.evolve(share, high=max(share.high, unseen))
+        return attrs.evolve(share, high=min(max(share.high, share.estimate + unseen), 1.0))
 
     @property
     def counted(self) -> int:
