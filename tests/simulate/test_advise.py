@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_pool import PoolConfig, UsageError, sizing
-from trio_pool.simulate.advisor import samples
+from trio_pool.simulate.advisor import samples, trial
 from trio_pool.simulate.advisor.advise import Advice, advise, least
 from trio_pool.simulate.advisor.cautions import open_files
 from trio_pool.simulate.advisor.samples import Sample, Traffic
@@ -230,6 +230,23 @@ def test_a_dial_is_no_wait_in_a_trial() -> None:
     assert tried(config, traffic, VirtualProvider(resolve_seconds=0.3), 0.0, 2).more.high == 0
 
 
+@pytest.mark.parametrize(("rate", "service"), [(0.1, 500.0), (10.0, 100.0)])
+def test_a_trial_waits_for_the_longest_answers(rate: float, service: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "REQUESTS", 200)
+    traffic = Traffic(Workload(Poisson(rate), Service(Exponential(service))))
+    config = attrs.evolve(pool_of(round(2 * rate * service)), first_byte_timeout=math.inf)
+    found = tried(config, traffic, None, 5.0, 2)
+    assert set(found.outcomes) == {"answered"}
+    assert found.more.high == 0
+
+
+def test_a_trial_waits_for_the_whole_line_of_those_who_never_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "REQUESTS", 200)
+    traffic = Traffic(Workload(Poisson(1.0), Service(Constant(20.0))))
+    config = attrs.evolve(pool_of(1), acquire_timeout=None, total_timeout=None)
+    assert set(tried(config, traffic, None, 0.0, 1).outcomes) == {"answered"}
+
+
 def test_what_a_trial_finds_is_added_to_what_is_known() -> None:
     trial = Trial(0.03, 0.02, Interval(0.01, -0.02, 0.04), Counter())
     corrected = trial.corrected(Interval(0.01, 0.005, 0.015))
@@ -247,6 +264,23 @@ QUIET = PoolConfig(max_waiting=20)  # about which there is nothing to say
 
 def advice_for(**changes: Any) -> Advice:
     return advise(**{"workload": TEN, "target": 0.2, "config": QUIET, "max_files": 1024, "check": 0, **changes})
+
+
+TOO_FEW = [  # and the upper end, of as many requests as the samples know of
+    (Workload(Poisson(10.0), Service(Exponential(1.0))), 1e-6, 3 / (20 * samples.REQUESTS)),
+    (Workload(Renewal(10.0, 1.0), Service(Exponential(1.0))), 6e-6, 4 / (20 * samples.REQUESTS)),  # one waited
+    (TEN, 0.001, 3 / (len(MOMENTS) + 1)),
+]
+
+
+@pytest.mark.parametrize(("workload", "target", "high"), TOO_FEW, ids=["of a process", "by one", "of a recording"])
+def test_a_target_that_the_samples_are_too_few_for_is_not_met(workload: Workload, target: float, high: float) -> None:
+    """That none of so many requests waited too long says no more than that fewer than 3 in as many do."""
+    advice = advice_for(workload=workload, target=target, config=PoolConfig())
+    assert advice.size == advice.needed
+    assert advice.simulated.high == pytest.approx(high, rel=0.01)
+    assert len(advice.reasons) == 1
+    assert advice.reasons[0].startswith(f"The samples are too few to tell whether {100 * target:g}% is met")
 
 
 def test_where_nothing_is_amiss_there_is_no_warning() -> None:

@@ -17,7 +17,9 @@ The verdict
 -----------
 The target is met if there is no reason against it (`reasons.py`): all of the traffic is let through, the share in the
 line alone is at most the target, next to none of the whole client's requests failed, and its share is at most the
-target too. Both shares are held to the upper end of their intervals.
+target too. Both shares are held to the upper end of their intervals. In the line that is at least 3/N beyond the share
+itself, for the N requests of the samples: a target below 3/N is never met, and the reason is that they are too few to
+tell. The size is then the least with which none of them waited too long.
 """
 
 from __future__ import annotations
@@ -149,7 +151,7 @@ def advise(
         raised=too_short,
         files=files,
         target=target,
-        simulated=line.probability(size),
+        simulated=traffic.told(line.probability(size)),
         trial=tried(advised, traffic, provider, wait, check) if check else None,
     )
     return _advice(case, wait)

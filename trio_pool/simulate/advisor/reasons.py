@@ -2,7 +2,7 @@
 
 1. The provider's limits per minute let all of the traffic through, but for `FAILING` (one in a thousand) in its bursts.
 2. With the advised size the share of requests that wait too long, or are refused or give up, is at most the target, in
-   simulation of the pool's line, with 95 % confidence.
+   simulation of the pool's line, with 95 % confidence. For a target near 3/N, N requests are too few to tell.
 3. Where the whole client was tried: of its requests at most `FAILING` failed otherwise than for want of a connection.
 4. And its own share in the long run is at most the target, those that failed included, with 95 % confidence.
 """
@@ -38,11 +38,19 @@ def _bursts(case: Case) -> Iterator[str]:
 
 
 def _line(case: Case) -> Iterator[str]:
-    if case.simulated.high > case.target:
+    if case.simulated.high <= case.target:
+        return
+    if case.size < case.needed:
         who = "the provider serves" if case.size < case.files else "the files that this process may open allow"
         yield (
             f"The target needs {case.needed} connections, and {who} {case.size} at once. With those "
             f"{case.simulated.estimate:.2%} of requests wait too long or get no connection, not {case.target:.2%}."
+        )
+    else:
+        yield (
+            f"The samples are too few to tell whether {100 * case.target:.2g}% is met: out of about "
+            f"{case.traffic.counted:,} requests it is only known that at most {100 * case.simulated.high:.2g}% wait "
+            "too long or get no connection."
         )
 
 

@@ -20,7 +20,7 @@ import attrs
 from ...checks import POSITIVE
 from ...config import PoolConfig
 from ...errors import UsageError
-from ..estimates import Interval, mean_interval
+from ..estimates import Interval, mean_interval, share_interval
 from ..traffic.arrivals import Arrivals, ClosedLoop, Diurnal, Recorded, Slowed
 from ..traffic.chances import chance
 from ..traffic.workload import Workload
@@ -203,6 +203,24 @@ class Traffic:
         if self.is_recorded:
             half *= math.sqrt(2 * len(shares))
         return Interval(mean.estimate, max(mean.estimate - half, 0.0), min(mean.estimate + half, 1.0))
+
+    def told(self, share: Interval) -> Interval:
+        """What the samples tell of a probability with this interval: the upper end is at least 3/N beyond the middle.
+
+        Where none of N requests waits, up to 3/N may in the long run, with 95 % confidence (the rule of three, of
+        `share_interval`). N is how many count in all samples; of a recording, how many it has, as drawing them again
+        shows nothing new. That takes them for independent: it is the least that may be said. Where a few waited it is
+        as much beyond their share, since the spread of so few tells little.
+        """
+        unseen = share_interval([0.0], max(self.counted, 1)).high
+        return attrs.evolve(share, high=min(max(share.high, share.estimate + unseen), 1.0))
+
+    @property
+    def counted(self) -> int:
+        """The requests that the samples know of, about."""
+        if isinstance(self.arrivals, Recorded):
+            return len(self.arrivals.offsets)
+        return round(SAMPLES * self.rate * self.seconds * (1 - WARM_UP))
 
 
 def _day(arrivals: Arrivals) -> float:

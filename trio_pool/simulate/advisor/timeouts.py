@@ -64,7 +64,7 @@ def needs(config: PoolConfig, traffic: Traffic, provider: VirtualProvider, wait:
     :param config: the timeouts as they are.
     :param wait: seconds in line that a request may spend.
     """
-    drawn = [Demand(*each) for each in itertools.islice(traffic.workload.service.drawn(0), DRAWN)]
+    drawn = _drawn(traffic)
     trip, limits = provider.round_trip, config.limits
     before = wait + provider.resolve_seconds + provider.secure_seconds + 2 * trip
     found = (
@@ -79,6 +79,15 @@ def raised(config: PoolConfig, found: Sequence[Need]) -> PoolConfig:
     """The configuration with timeouts that are enough."""
     longer: dict[str, Any] = {need.field: need.enough for need in found}
     return attrs.evolve(config, **longer)
+
+
+def longest(traffic: Traffic) -> float:
+    """The seconds from the request to the end of the longest answer of those that are drawn."""
+    return max(map(_whole, _drawn(traffic)))
+
+
+def _drawn(traffic: Traffic) -> list[Demand]:
+    return [Demand(*each) for each in itertools.islice(traffic.workload.service.drawn(0), DRAWN)]
 
 
 def _whole(answer: Demand) -> float:

@@ -20,6 +20,7 @@ from ..record import ANSWERED
 from ..result import Result
 from ..world.provider import VirtualProvider
 from .samples import Traffic
+from .timeouts import longest
 
 WANTING = ("PoolFull", "PoolTimeout")
 """How a request ends that got no connection."""
@@ -27,6 +28,7 @@ WANTING = ("PoolFull", "PoolTimeout")
 REQUESTS = 1000  # with each seed, beyond those of the warm-up
 WARM_UP = 5.0  # mean service times
 ROUNDING = 1e-9  # seconds
+GRACE = 600.0  # seconds, at least
 
 _NO_FAILURES = frozenset({ANSWERED, *WANTING})
 
@@ -79,10 +81,12 @@ def tried(config: PoolConfig, traffic: Traffic, provider: VirtualProvider | None
     provider = attrs.evolve(
         provider or VirtualProvider(), requests_per_minute=None, tokens_per_minute=None, outages=(), brownouts=()
     )
-    wait += provider.resolve_seconds + provider.round_trip + provider.secure_seconds
+    dial = provider.resolve_seconds + provider.round_trip + provider.secure_seconds
+    wait += dial
     warm_up = 0.0 if traffic.is_recorded else WARM_UP * traffic.hold
     seconds = warm_up + REQUESTS / traffic.rate
-    experiment = Experiment(config, traffic.workload, (provider,), seconds=seconds, warm_up=warm_up)
+    grace = _grace(config, traffic, dial, seconds)
+    experiment = Experiment(config, traffic.workload, (provider,), seconds=seconds, warm_up=warm_up, grace=grace)
     results = [attrs.evolve(experiment, seed=seed).run() for seed in range(seeds)]
     alone = [traffic.sample(seed, seconds, warm_up).share_waiting(config, wait) for seed in range(seeds)]
     client = [_share_lost(result, wait) for result in results]
@@ -92,6 +96,16 @@ def tried(config: PoolConfig, traffic: Traffic, provider: VirtualProvider | None
         paired_difference(alone, client),
         sum((Counter(result.outcomes) for result in results), Counter[str]()),
     )
+
+
+def _grace(config: PoolConfig, traffic: Traffic, dial: float, seconds: float) -> float:
+    """How long the last requests may take, so that none is cut off that only has a long answer.
+
+    That is their time in line, no more than all of the trial's work takes however patient they are, and a dial, and
+    twice the longest answer of many that are drawn, since the trial draws others.
+    """
+    work = seconds * traffic.rate * traffic.hold / config.max_connections_per_host
+    return max(GRACE, min(config.acquire_timeout, work) + dial + 2 * (traffic.overhead + longest(traffic)))
 
 
 def _share_lost(result: Result, wait: float) -> float:
