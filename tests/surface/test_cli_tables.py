@@ -104,16 +104,17 @@ def test_what_fits_nowhere_is_folded(width: int) -> None:
 
 
 def test_a_table_without_rows_is_not_shown() -> None:
-    console = Console(file=io.StringIO(), width=80)
-    show(console, Table(("outcome", "cause", "base"), (), names=2))
-    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+    file = io.StringIO()
+    show(Console(file=file, width=80), Table(("outcome", "cause", "base"), (), names=2))
+    assert file.getvalue() == ""
 
 
 def test_a_figure_and_its_unit_stay_together() -> None:
     for width in range(20, 60):
-        console = Console(file=io.StringIO(), width=width)
+        file = io.StringIO()
+        console = Console(file=file, width=width)
         say(console, "answered should be at least 100.00 %, and it is 99.97 %, after 12.5 ms (or 3 s)")
-        text = console.file.getvalue()  # type: ignore[attr-defined]
+        text = file.getvalue()
         assert all(each in text for each in ("100.00 %", "99.97 %", "12.5 ms", "3 s"))
         assert max(map(len, text.splitlines())) <= width
 

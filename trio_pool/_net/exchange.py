@@ -132,7 +132,8 @@ class Exchange:
         """Send the request and wait for the response's head.
 
         Whoever calls has looked for a cancellation: here that would cost the connection, which is still whole. Until
-        something has been sent this neither waits nor looks for one, but for what a witness does.
+        something has been sent this neither waits nor looks for one, but for what a witness does, and where it is too late:
+        then the connection stays as it is.
 
         :raises WriteTimeout, ReadTimeout, TotalTimeout: the server did nothing for too long.
         :raises WriteError, ReadError, RemoteProtocolError: the connection or the server failed.
@@ -140,7 +141,7 @@ class Exchange:
         """
         request, connection = self.request, self.connection
         witness = request.witness
-        if self.started_at >= self.deadline:
+        if self.is_too_late:
             await trio.lowlevel.checkpoint()  # whoever tries again and again must let others run
             raise self.timed_out(None)
         if witness is not None:

@@ -162,9 +162,7 @@ _CHANCE = _Chance()
 _SETTINGS = ("_ALLOW_DETERMINISTIC_SCHEDULING", "_r")
 
 _found: list[tuple[object, ...]] = []  # trio's settings, as each of the runs that go on found them
-_setting = (
-    threading.Lock()
-)  # held while settings of all threads are changed, and during a fork: no child finds it locked
+_setting = threading.Lock()  # held while settings of all threads change, and during a fork: no child finds it locked
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_setting.acquire, after_in_parent=_setting.release, after_in_child=_setting.release)
 
