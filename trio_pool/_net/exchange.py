@@ -132,8 +132,8 @@ class Exchange:
         """Send the request and wait for the response's head.
 
         Whoever calls has looked for a cancellation: here that would cost the connection, which is still whole. Until
-        something has been sent this neither waits nor looks for one, but for what a witness does, and where it is too late:
-        then the connection stays as it is.
+        something has been sent this neither waits nor looks for one, but for what a witness does, and where it is too
+        late: then the connection stays as it is.
 
         :raises WriteTimeout, ReadTimeout, TotalTimeout: the server did nothing for too long.
         :raises WriteError, ReadError, RemoteProtocolError: the connection or the server failed.
